@@ -1,0 +1,90 @@
+//! The whole book: every document in its place, numbered, with every reference resolved.
+
+use crate::document::{Document, Inline};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A book, ready to be tangled, run and woven.
+#[derive(Debug, Clone, Default)]
+pub struct Book {
+    /// From `book.toml`.
+    pub config: crate::config::Config,
+    /// The folder that holds `book.toml`.
+    pub root: PathBuf,
+    /// Sections in reading order: front matter, then each chapter's index and its sections.
+    pub sections: Vec<Section>,
+    /// What each label means.
+    pub labels: BTreeMap<String, Target>,
+    /// The bibliography: key → entry, in the order of the list of references.
+    pub references: Vec<Reference>,
+}
+
+/// One page of the site, one notebook, one run of the engine.
+#[derive(Debug, Clone, Default)]
+pub struct Section {
+    /// What it says.
+    pub document: Document,
+    /// Path without extension, relative to the book: `preliminaries/calculus`. Also the page's address.
+    pub slug: String,
+    /// `2.4` for a section, `2` for a chapter's opening page, none in the front matter.
+    pub number: Option<String>,
+    /// What kind of page it is.
+    pub role: Role,
+    /// For each numbered block, keyed by its span's start: its number (`2.4.1`).
+    pub numbers: BTreeMap<usize, String>,
+}
+
+/// What kind of page a section is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Preface, installation, notation.
+    FrontMatter,
+    /// The opening page of a chapter.
+    Chapter,
+    /// A section of a chapter.
+    #[default]
+    Section,
+}
+
+/// What a label points to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Index into [`Book::sections`].
+    pub section: usize,
+    /// Anchor on that page; empty for the page itself.
+    pub anchor: String,
+    /// What stands there.
+    pub kind: TargetKind,
+    /// `2.4`, `2.4.1`; empty in the front matter.
+    pub number: String,
+    /// The title (sections) or caption (figures, tables).
+    pub title: Vec<Inline>,
+}
+
+/// The kinds of things that can be referred to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A chapter.
+    Chapter,
+    /// A section or subsection.
+    Section,
+    /// A figure.
+    Figure,
+    /// A table.
+    Table,
+    /// An equation.
+    Equation,
+}
+
+/// One entry of the bibliography, formatted author-year.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// The citation key.
+    pub key: String,
+    /// `Kingma & Ba`, for a citation in the sentence.
+    pub authors: String,
+    /// `2015`, or `2015a`.
+    pub year: String,
+    /// The entry in the list of references, as pieces of plain text, emphasis and links.
+    pub entry: Vec<Inline>,
+}

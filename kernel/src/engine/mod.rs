@@ -1,0 +1,164 @@
+//! Runs cells of Rust. Knows nothing of Jupyter.
+//!
+//! [`Engine::execute`] takes the text of a cell, sends what happens while it runs to a sink, and says
+//! how it ended. Two back ends give the same results: the warm compile server (fast; needs `fork`)
+//! and evcxr (portable).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// MIME type → content; binary forms are base64, as in a notebook file.
+pub type MimeBundle = BTreeMap<String, String>;
+
+/// What an engine needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// A crate in scope from the first cell, if any.
+    pub prelude: Option<PreludeCrate>,
+    /// Where compiled crates are kept between runs (for all sessions; safe to share).
+    pub cache_dir: PathBuf,
+    /// Working directory of the cells.
+    pub work_dir: PathBuf,
+    /// Which back end runs the cells.
+    pub backend: Backend,
+}
+
+/// A crate that every cell may use without saying so.
+#[derive(Debug, Clone)]
+pub struct PreludeCrate {
+    /// Its name: `d2l`.
+    pub name: String,
+    /// The folder of its `Cargo.toml`.
+    pub source: PathBuf,
+    /// What is in scope from the first cell: `use d2l::prelude::*;`.
+    pub import: String,
+}
+
+/// The ways to run a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// The warm server where it works, else evcxr.
+    #[default]
+    Auto,
+    /// The warm compile server.
+    Warm,
+    /// evcxr.
+    Evcxr,
+}
+
+/// A cell and the name under which its errors are shown.
+#[derive(Debug, Clone)]
+pub struct CellSource {
+    /// `In [3]`, or the chapter's file name.
+    pub name: String,
+    /// The code. A first line `//#@save …` or `#@save …` means nothing here.
+    pub code: String,
+}
+
+/// What happens while a cell runs, as it happens.
+#[derive(Debug)]
+pub enum Event {
+    /// Text on standard output.
+    Stdout(String),
+    /// Text on standard error.
+    Stderr(String),
+    /// Something to show.
+    Display {
+        /// Its forms.
+        data: MimeBundle,
+        /// A name under which it can be updated.
+        display_id: Option<String>,
+        /// Replace what was shown under `display_id`.
+        update: bool,
+    },
+    /// Remove what the cell has shown; `wait` until the next output comes.
+    Clear {
+        /// Wait for the next output.
+        wait: bool,
+    },
+    /// The cell reads a line from standard input.
+    Input {
+        /// What to ask.
+        prompt: String,
+        /// Whether the answer must not be shown.
+        password: bool,
+        /// Where the answer goes.
+        reply: std::sync::mpsc::Sender<String>,
+    },
+    /// Work before the cell runs: `compiling ndarray 0.17`.
+    Progress(String),
+}
+
+/// How a cell ended.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// Success or not.
+    pub outcome: Outcome,
+    /// From the request to the end.
+    pub elapsed: Duration,
+}
+
+/// Success or not.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// The cell ran to its end; its value, if its last expression had one.
+    Done(Option<MimeBundle>),
+    /// It did not.
+    Failed(CellError),
+}
+
+/// Why a cell failed.
+#[derive(Debug, Clone)]
+pub struct CellError {
+    /// What went wrong.
+    pub kind: ErrorKind,
+    /// One line: rustc's message, or the panic's.
+    pub message: String,
+    /// Places in the cell, the most important first; empty if none is known.
+    pub diagnostics: Vec<CellDiagnostic>,
+    /// All of it as a terminal shows it, without colours.
+    pub plain: String,
+    /// The same with ANSI colours.
+    pub ansi: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// It did not compile.
+    Compile,
+    /// It panicked; variables are kept.
+    Panic,
+    /// A `?` at top level met an `Err`.
+    Returned,
+    /// The user stopped it; variables are kept.
+    Interrupted,
+    /// The process died (the message says how) and what was kept.
+    Crash,
+    /// The engine itself failed.
+    Internal,
+}
+
+/// One message of the compiler, or the place of a panic, in the coordinates of the cell.
+#[derive(Debug, Clone)]
+pub struct CellDiagnostic {
+    /// `E0308`, if it has a code.
+    pub code: Option<String>,
+    /// `error`, `warning`, `panic`.
+    pub level: String,
+    /// What it says.
+    pub message: String,
+    /// 1-based line in the cell.
+    pub line: usize,
+    /// 1-based column, in characters.
+    pub column: usize,
+    /// One past the last line's column, for underlining; equals `line`/`column` if unknown.
+    pub end_line: usize,
+    /// See `end_line`.
+    pub end_column: usize,
+    /// The compiler's label at that place.
+    pub label: String,
+    /// Notes, helps and suggestions, a line each.
+    pub notes: Vec<String>,
+}
