@@ -57,6 +57,15 @@ impl Diagnostic {
         let end = span.end.min(document.source.len()).max(span.start);
         let text = document.source.get(span.start..end).unwrap_or("");
         let width = text.lines().next().unwrap_or("").chars().count().max(1);
-        Self { severity, path: document.path.clone(), line, column, source_line, width, message, help: None }
+        Self {
+            severity,
+            path: document.path.clone(),
+            line,
+            column,
+            source_line,
+            width,
+            message,
+            help: None,
+        }
     }
 }

@@ -1,1 +1,3 @@
-fn main(){}
+//! The binary `d2l`.
+
+fn main() {}

@@ -3,11 +3,14 @@
 //! Parsing never fails: it gives a [`Document`] and the diagnostics it met. Everything after it
 //! (tangle, run, weave) reads this tree and never the markdown again.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub mod fence;
 pub mod inline;
+mod latex;
 pub mod parse;
+mod scan;
 
 pub use parse::parse;
 
@@ -20,10 +23,23 @@ pub struct Span {
     pub end: usize,
 }
 
+impl Span {
+    /// The bytes `range` as a span.
+    pub fn new(range: std::ops::Range<usize>) -> Self {
+        Self { start: range.start, end: range.end }
+    }
+
+    /// The same bytes as a range.
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+}
+
 /// One markdown file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
-    /// Path as the author writes it, relative to the book's root folder's parent: `book/preliminaries/calculus.md`.
+    /// Path as the author writes it, relative to where the command runs:
+    /// `book/preliminaries/calculus.md`.
     pub path: PathBuf,
     /// The whole source text; every [`Span`] indexes it.
     pub source: String,
@@ -33,10 +49,12 @@ pub struct Document {
     pub label: Option<String>,
     /// The blocks after the title, in order.
     pub blocks: Vec<Block>,
+    /// Where each label of the chapter was given.
+    pub label_spans: BTreeMap<String, Span>,
 }
 
 /// A block and where it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     /// What it is.
     pub kind: BlockKind,
@@ -45,34 +63,94 @@ pub struct Block {
 }
 
 /// What a block is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum BlockKind {
-    /// A heading below the title. `level` is 2 to 6; `numbered` is false for `## Summary {-}`.
-    Heading { level: u8, text: Vec<Inline>, label: Option<String>, anchor: String, numbered: bool },
+    /// A heading below the title.
+    Heading {
+        /// 2 to 6.
+        level: u8,
+        /// What it says.
+        text: Vec<Inline>,
+        /// Its `:label:`.
+        label: Option<String>,
+        /// Made from the text, unique on the page.
+        anchor: String,
+        /// False for `## Summary {-}`.
+        numbered: bool,
+    },
     /// A paragraph.
     Paragraph(Vec<Inline>),
     /// A code cell that is run.
     Cell(Box<Cell>),
     /// A code block that is only shown.
-    Code { language: String, code: String },
-    /// A displayed formula, LaTeX without its delimiters.
-    Math { latex: String, label: Option<String> },
-    /// A figure: an image alone in its paragraph. `path` is as written, relative to the chapter's folder.
-    Figure { path: String, alt: String, caption: Vec<Inline>, label: Option<String>, width: Option<String> },
-    /// A table with its caption.
-    Table { align: Vec<Align>, head: Vec<Vec<Inline>>, rows: Vec<Vec<Vec<Inline>>>, caption: Vec<Inline>, label: Option<String> },
-    /// A list; `start` is the first number of an ordered one.
-    List { start: Option<u64>, items: Vec<Vec<Block>> },
+    Code {
+        /// The first word of the fence; empty if there is none.
+        language: String,
+        /// The code, without the last line end.
+        code: String,
+    },
+    /// A displayed formula.
+    Math {
+        /// LaTeX without its delimiters.
+        latex: String,
+        /// Its `:eqlabel:`.
+        label: Option<String>,
+    },
+    /// An image alone in its paragraph.
+    Figure {
+        /// As written, relative to the chapter's folder.
+        path: String,
+        /// What the image shows, for those who do not see it.
+        alt: String,
+        /// The image's title if it has one, else the alternative text.
+        caption: Vec<Inline>,
+        /// Its `:label:`.
+        label: Option<String>,
+        /// Its `:width:`, as written: `400px`, `60%`.
+        width: Option<String>,
+        /// Its `:height:`, as written.
+        height: Option<String>,
+    },
+    /// A table.
+    Table {
+        /// One entry a column.
+        align: Vec<Align>,
+        /// One entry a column.
+        head: Vec<Vec<Inline>>,
+        /// As many cells in each row as columns.
+        rows: Vec<Vec<Vec<Inline>>>,
+        /// The line `: text` before or after the table.
+        caption: Vec<Inline>,
+        /// Its `:label:`.
+        label: Option<String>,
+    },
+    /// A list.
+    List {
+        /// The first number of an ordered one.
+        start: Option<u64>,
+        /// The blocks of each item.
+        items: Vec<Vec<Block>>,
+    },
     /// A quotation.
     Quote(Vec<Block>),
-    /// A call-out: `> [!NOTE]` (note, tip, important, warning, caution).
-    Admonition { kind: String, blocks: Vec<Block> },
+    /// A call-out, `> [!NOTE]`.
+    Admonition {
+        /// `note`, `tip`, `important`, `warning` or `caution`.
+        kind: String,
+        /// What it says.
+        blocks: Vec<Block>,
+    },
     /// A horizontal rule.
     Rule,
     /// Raw HTML, passed to the site and left out elsewhere.
     Html(String),
     /// The definition of a footnote.
-    Footnote { name: String, blocks: Vec<Block> },
+    Footnote {
+        /// As in `[^name]`.
+        name: String,
+        /// What it says.
+        blocks: Vec<Block>,
+    },
 }
 
 /// The alignment of a table's column.
@@ -89,7 +167,7 @@ pub enum Align {
 }
 
 /// A piece of running text and where it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inline {
     /// What it is.
     pub kind: InlineKind,
@@ -98,7 +176,7 @@ pub struct Inline {
 }
 
 /// What an inline is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum InlineKind {
     /// Text.
     Text(String),
@@ -112,14 +190,34 @@ pub enum InlineKind {
     Strong(Vec<Inline>),
     /// ~~struck~~
     Strike(Vec<Inline>),
-    /// A link. `target` is as written.
-    Link { target: String, text: Vec<Inline> },
+    /// A link.
+    Link {
+        /// As written.
+        target: String,
+        /// What the reader clicks.
+        text: Vec<Inline>,
+    },
     /// An image inside running text.
-    Image { path: String, alt: String },
-    /// `:numref:` (number and kind, "Figure 2.3.1"), `:ref:` (title) or `:eqref:` ("(2.3.1)").
-    Ref { style: RefStyle, label: String },
-    /// `:cite:` / `:citep:` (in parentheses) or `:citet:` (in the sentence); one or more keys.
-    Cite { textual: bool, keys: Vec<String> },
+    Image {
+        /// As written, relative to the chapter's folder.
+        path: String,
+        /// What it shows.
+        alt: String,
+    },
+    /// `:numref:` (kind and number, "Figure 2.3.1"), `:ref:` (title) or `:eqref:` ("(2.3.1)").
+    Ref {
+        /// Which of the three.
+        style: RefStyle,
+        /// What it points to.
+        label: String,
+    },
+    /// `:cite:` and `:citep:` (in parentheses) or `:citet:` (in the sentence).
+    Cite {
+        /// In the sentence.
+        textual: bool,
+        /// One or more.
+        keys: Vec<String>,
+    },
     /// A use of a footnote.
     FootnoteRef(String),
     /// A line break that the author asked for.
@@ -142,11 +240,11 @@ pub enum RefStyle {
 }
 
 /// A cell: code that the reader sees and the engine runs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cell {
     /// Stable name inside its chapter: the label, or else made from the code; never a line number.
     pub id: String,
-    /// The code as the reader sees it: without the fence, without the `#@save` line.
+    /// The code as the reader sees it: without the fence, the `#@save` line and the last line end.
     pub code: String,
     /// Where each of `code`'s lines stands in the source: byte offset of the line's first byte.
     pub line_starts: Vec<usize>,
@@ -165,7 +263,7 @@ pub struct Save {
     pub span: Span,
 }
 
-/// The attributes of a cell's fence, as in ```` ```{.rust .cell hide timeout=60 fails="E0382"} ```` or `` ```rust, hide ``.
+/// The attributes of a cell's fence, as in `` ```rust, hide-code, timeout=60 ``.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CellAttrs {
     /// `label=NAME`.
@@ -176,12 +274,13 @@ pub struct CellAttrs {
     pub hide_code: bool,
     /// `hide-output`: show the code only.
     pub hide_output: bool,
-    /// `fails` or `fails="E0382"`: the cell must fail; with that compiler code or, `fails="text"`, with that text in its message.
+    /// `fails` (empty), `fails="E0382"` or `fails="text"`: the cell must fail, with that compiler
+    /// code or that text in its message.
     pub fails: Option<String>,
     /// `timeout=SECONDS` for this cell.
     pub timeout: Option<u64>,
     /// `caption="…"`: the cell's figure output becomes a numbered figure.
-    pub caption: Option<String>,
+    pub caption: Option<Vec<Inline>>,
     /// `alt="…"` for the cell's figure output.
     pub alt: Option<String>,
 }
