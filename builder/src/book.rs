@@ -13,6 +13,8 @@ pub struct Book {
     pub root: PathBuf,
     /// Sections in reading order: front matter, then each chapter's index and its sections.
     pub sections: Vec<Section>,
+    /// Sections that are still to come, in order: they have numbers but no pages.
+    pub planned: Vec<Planned>,
     /// What each label means.
     pub labels: BTreeMap<String, Target>,
     /// The bibliography: key → entry, in the order of the list of references.
@@ -32,6 +34,17 @@ pub struct Section {
     pub role: Role,
     /// For each numbered block, keyed by its span's start: its number (`2.4.1`).
     pub numbers: BTreeMap<usize, String>,
+}
+
+/// A section that is still to come; the contents show it without a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// `2.2`.
+    pub number: String,
+    /// Its title, as plain text.
+    pub title: String,
+    /// It stands after this one of [`Book::sections`].
+    pub after: usize,
 }
 
 /// What kind of page a section is.

@@ -54,9 +54,22 @@ pub struct Config {
 pub struct Chapter {
     /// The folder.
     pub path: String,
-    /// File names without `.md`, in order.
+    /// In order: file names without `.md`, and sections that are still to come.
     #[serde(default)]
-    pub sections: Vec<String>,
+    pub sections: Vec<Entry>,
+}
+
+/// A place in the contents of a chapter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Entry {
+    /// `"calculus"`: a file's name without `.md`.
+    Page(String),
+    /// `{ planned = "Data Preprocessing" }`: takes its number, and is listed without a page.
+    Planned {
+        /// Its title, as plain text.
+        planned: String,
+    },
 }
 
 /// Addresses of the published site. In `launch`, `discussion` and `source` the text `{slug}` stands
