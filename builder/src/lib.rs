@@ -15,7 +15,6 @@ pub mod book;
 pub mod config;
 pub mod diagnostic;
 pub mod document;
-pub mod run {
-    //! Running the cells.
-    pub mod output;
-}
+pub mod files;
+pub mod prelude;
+pub mod run;

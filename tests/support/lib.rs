@@ -1,1 +1,112 @@
-//! Support.
+//! What the suite's tests share: a small book in a temporary folder, and the real binary run on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent")
+}
+
+/// The binary `d2l` that this build made.
+pub fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let profile = test.ancestors().nth(2).expect("target/debug/deps/suite");
+    let binary = profile.join(format!("d2l{}", std::env::consts::EXE_SUFFIX));
+    assert!(binary.is_file(), "{} is missing: run `cargo build` first", binary.display());
+    binary
+}
+
+/// A book with one chapter, written anew for each test.
+#[derive(Debug)]
+pub struct TempBook {
+    home: tempfile::TempDir,
+}
+
+impl TempBook {
+    /// A book whose one section holds `section`.
+    pub fn new(section: &str) -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let book = Self { home };
+        let library = repository().join("d2l-lib");
+        book.write(
+            "book/book.toml",
+            &format!(
+                "title = \"Test\"\nauthors = [\"Nobody\"]\nprelude = {library:?}\n\
+                 tangle = \"../lib/src/book\"\n\n\
+                 [[chapter]]\ntitle = \"One\"\nindex = \"one/index.md\"\n\
+                 sections = [\"one/first.md\"]\n"
+            ),
+        );
+        book.write("book/one/index.md", "# One\n\nThe chapter.\n");
+        book.write("book/one/first.md", section);
+        book
+    }
+
+    /// Writes a file below the book's home.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().expect("a file has a folder"))
+            .expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    /// A path below the book's home.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.home.path().join(path)
+    }
+
+    /// The text of a file below the book's home.
+    pub fn read(&self, path: &str) -> String {
+        let path = self.path(path);
+        std::fs::read_to_string(&path)
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    /// Runs `d2l` with these arguments in the book's home.
+    pub fn d2l(&self, arguments: &[&str]) -> Ran {
+        let output = Command::new(binary())
+            .args(arguments)
+            .current_dir(self.home.path())
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("d2l starts");
+        Ran::new(output)
+    }
+}
+
+/// What a run of `d2l` gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output, then standard error.
+    pub text: String,
+}
+
+impl Ran {
+    fn new(output: Output) -> Self {
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), text }
+    }
+
+    /// Fails the test unless the run exited with `code` and said every one of `parts`.
+    #[track_caller]
+    pub fn expect(&self, code: i32, parts: &[&str]) -> &Self {
+        assert_eq!(self.code, code, "{}", self.text);
+        for part in parts {
+            assert!(self.text.contains(part), "`{part}` is not in:\n{}", self.text);
+        }
+        self
+    }
+}
+
+/// Whether an external tool is there. Without it a test prints SKIPPED, which CI does not accept.
+pub fn has_tool(name: &str) -> bool {
+    let found = Command::new(name).arg("-v").output().is_ok();
+    if !found {
+        eprintln!("SKIPPED: {name} is not installed");
+    }
+    found
+}

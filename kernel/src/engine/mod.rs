@@ -162,3 +162,56 @@ pub struct CellDiagnostic {
     /// Notes, helps and suggestions, a line each.
     pub notes: Vec<String>,
 }
+
+pub mod evcxr;
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A tool is missing or the prelude crate does not compile.
+    #[error("the engine did not start: {0}")]
+    Start(String),
+}
+
+/// Runs the cells of one session.
+#[derive(Debug)]
+pub struct Engine {
+    inner: evcxr::EvcxrEngine,
+}
+
+/// Stops a running cell from another thread.
+#[derive(Debug, Clone)]
+pub struct Interrupter {}
+
+impl Interrupter {
+    /// Stops the running cell.
+    pub fn interrupt(&self) {}
+}
+
+impl Engine {
+    /// Starts an engine.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn start(
+        config: EngineConfig,
+        progress: &mut dyn FnMut(String),
+    ) -> Result<Self, EngineError> {
+        Ok(Self { inner: evcxr::EvcxrEngine::start(config, progress)? })
+    }
+
+    /// Runs one cell.
+    pub fn execute(
+        &mut self,
+        cell: &CellSource,
+        sink: &mut dyn FnMut(Event),
+    ) -> Execution {
+        self.inner.execute(cell, sink)
+    }
+
+    /// A handle that stops cells.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter {}
+    }
+}

@@ -1,0 +1,124 @@
+//! `d2l build`: from chapters to a site, a PDF and notebooks, all or nothing.
+
+use super::{build_dir, run_options, select};
+use crate::book::{Book, Role};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::files;
+use crate::run::cache::Cache;
+use crate::run::output::SectionOutputs;
+use crate::run::report::Terminal;
+use crate::run::{self, RunResult};
+use crate::weave::{self, OutFile, Theme};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What `d2l build` was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Weave no PDF.
+    pub no_pdf: bool,
+    /// Run every cell, whatever the cache knows.
+    pub fresh: bool,
+}
+
+/// Where the four outputs ended.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The site's folder.
+    pub html: PathBuf,
+    /// The PDF, if it was asked for.
+    pub pdf: Option<PathBuf>,
+    /// The folder of notebooks, which also holds their zip.
+    pub notebooks: PathBuf,
+}
+
+/// Runs and weaves a book that parsed without errors. Output is replaced only if all of it was made.
+///
+/// # Errors
+/// The outer error is the outside world's (engine, disk); the inner one is the author's.
+pub fn build(book: &Book, options: &BuildOptions) -> anyhow::Result<Result<Built, Vec<Diagnostic>>> {
+    let terminal = Terminal::new();
+    let started = Instant::now();
+    let ran = execute(book, &select(book, &[]), options.fresh, &terminal)?;
+    if !ran.is_ok() {
+        return Ok(Err(ran.diagnostics));
+    }
+
+    let theme = Theme::load(&book.root)?;
+    let weaving = Instant::now();
+    let mut problems = Vec::new();
+    let html = kept(weave::html::weave(book, &ran.outputs, &theme), &mut problems);
+    let notebooks = kept(notebooks(book, &ran.outputs), &mut problems);
+    terminal.line(&format!("wove the site and notebooks, {:.1} s", weaving.elapsed().as_secs_f64()));
+    let typesetting = Instant::now();
+    let pdf = match options.no_pdf {
+        true => None,
+        false => {
+            terminal.line("typesetting the PDF");
+            kept(weave::pdf::weave(book, &ran.outputs, &theme), &mut problems)
+        }
+    };
+    if !problems.is_empty() {
+        return Ok(Err(problems));
+    }
+    let (html, notebooks) = (html.expect("no problems"), notebooks.expect("no problems"));
+
+    let out = build_dir(&book.root);
+    let built = Built {
+        html: out.join("html"),
+        pdf: pdf.as_ref().map(|_| out.join(format!("{}.pdf", book.config.slug()))),
+        notebooks: out.join("notebooks"),
+    };
+    if let (Some(path), Some(bytes)) = (&built.pdf, &pdf) {
+        files::write(path, bytes)?;
+        terminal.line(&format!("typeset the PDF, {:.1} s", typesetting.elapsed().as_secs_f64()));
+    }
+    files::replace_folder(&built.notebooks, pairs(&notebooks))?;
+    files::replace_folder(&built.html, pairs(&html))?;
+    terminal.line(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
+    Ok(Ok(built))
+}
+
+/// Runs the sections at `wanted` through the book's cache.
+pub(super) fn execute(
+    book: &Book,
+    wanted: &[usize],
+    fresh: bool,
+    terminal: &Terminal,
+) -> anyhow::Result<RunResult> {
+    let options = run_options(book, fresh)?;
+    let prelude = options.engine.prelude.as_ref().map(|p| p.source.as_path());
+    let cache = Cache::open(&build_dir(&book.root).join("cache"), prelude)?;
+    run::run(book, wanted, &cache, &options, terminal)
+}
+
+/// One notebook for each section, and a zip of them.
+fn notebooks(book: &Book, outputs: &[SectionOutputs]) -> Result<Vec<OutFile>, Vec<Diagnostic>> {
+    let mut made = Vec::new();
+    for (index, section) in book.sections.iter().enumerate() {
+        if section.role == Role::Chapter && section.document.cells().next().is_none() {
+            continue;
+        }
+        made.push(OutFile {
+            path: format!("{}.ipynb", section.slug).into(),
+            bytes: weave::notebook::weave(book, outputs, index),
+        });
+    }
+    let zip = weave::notebook::zip(&made);
+    made.push(OutFile { path: "notebooks.zip".into(), bytes: zip });
+    Ok(made)
+}
+
+fn kept<T>(result: Result<T, Vec<Diagnostic>>, problems: &mut Vec<Diagnostic>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(found) => {
+            problems.extend(found.into_iter().filter(|d| d.severity == Severity::Error));
+            None
+        }
+    }
+}
+
+fn pairs(files: &[OutFile]) -> impl Iterator<Item = (&std::path::Path, &[u8])> {
+    files.iter().map(|file| (file.path.as_path(), file.bytes.as_slice()))
+}

@@ -1,0 +1,51 @@
+//! What the commands do, apart from reading their arguments.
+
+pub mod build;
+pub mod serve;
+pub mod test;
+
+use crate::book::Book;
+use crate::config::{Config, Library};
+use crate::prelude;
+use crate::run::RunOptions;
+use kernel::engine::{Backend, EngineConfig, PreludeCrate};
+use std::path::{Path, PathBuf};
+
+/// The engine for a book's cells.
+///
+/// # Errors
+/// If the bundled crate must be unpacked and cannot be.
+pub fn engine_config(config: &Config, root: &Path) -> anyhow::Result<EngineConfig> {
+    let cache_dir = prelude::cache_dir();
+    let library = config.library.clone().unwrap_or_else(|| Library {
+        name: "d2l".into(),
+        ..Library::default()
+    });
+    let source = match library.path.as_os_str().is_empty() {
+        false => std::path::absolute(root.join(&library.path))?,
+        true => prelude::unpack_bundled(&cache_dir)?,
+    };
+    let import = library.prelude.unwrap_or_else(|| format!("use {}::prelude::*;", library.name));
+    Ok(EngineConfig {
+        prelude: Some(PreludeCrate { name: library.name, source, import }),
+        cache_dir,
+        work_dir: root.to_owned(),
+        backend: Backend::Auto,
+    })
+}
+
+/// Where a book's output goes: `_build` beside the book's folder.
+pub fn build_dir(book_root: &Path) -> PathBuf {
+    book_root.parent().unwrap_or(book_root).join("_build")
+}
+
+fn run_options(book: &Book, fresh: bool) -> anyhow::Result<RunOptions> {
+    let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
+    Ok(RunOptions { engine: engine_config(&book.config, &book.root)?, jobs, fresh })
+}
+
+/// Indices of the sections whose slug contains one of `filters`; all if there is none.
+fn select(book: &Book, filters: &[String]) -> Vec<usize> {
+    let wanted = |slug: &str| filters.is_empty() || filters.iter().any(|f| slug.contains(f.as_str()));
+    (0..book.sections.len()).filter(|&i| wanted(&book.sections[i].slug)).collect()
+}

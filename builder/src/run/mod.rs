@@ -1,0 +1,387 @@
+//! Runs the cells of sections, each section in an engine of its own, and says what happened where.
+//!
+//! This is the only part of the builder that owns processes. What it gives back is data: outputs for
+//! weaving, reports for `d2l test`, diagnostics that point into the chapters.
+
+pub mod cache;
+pub mod output;
+pub mod report;
+
+use crate::book::{Book, Section};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::document::{Cell, Span};
+use cache::Cache;
+use kernel::engine::{
+    CellError, CellSource, Engine, EngineConfig, ErrorKind, Event, Outcome,
+};
+use output::{Output, SectionOutputs};
+use report::{CellReport, Reporter};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a cell may run when its fence does not say.
+const CELL_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How sections are run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// How to start an engine.
+    pub engine: EngineConfig,
+    /// How many sections run at once.
+    pub jobs: usize,
+    /// Run even what the cache knows.
+    pub fresh: bool,
+}
+
+/// What running a set of sections gave.
+#[derive(Debug, Default)]
+pub struct RunResult {
+    /// For each section of the book, in its order; empty for the ones that were not asked for.
+    pub outputs: Vec<SectionOutputs>,
+    /// One report for each cell that ran, in the book's order.
+    pub cells: Vec<CellReport>,
+    /// What went wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many sections came from the cache.
+    pub cached: usize,
+}
+
+impl RunResult {
+    /// Whether every cell did what its chapter says.
+    pub fn is_ok(&self) -> bool {
+        self.diagnostics.iter().all(|d| d.severity < Severity::Error)
+    }
+}
+
+/// Runs the sections at `wanted` (indices into the book), from the cache where it knows them.
+///
+/// # Errors
+/// If the engine cannot start at all; a failing cell is a diagnostic in the result.
+pub fn run(
+    book: &Book,
+    wanted: &[usize],
+    cache: &Cache,
+    options: &RunOptions,
+    reporter: &dyn Reporter,
+) -> anyhow::Result<RunResult> {
+    let mut slots: Vec<Option<SectionRun>> = book.sections.iter().map(|_| None).collect();
+    let mut pending = Vec::new();
+    let mut cached = 0;
+    for &index in wanted {
+        let section = &book.sections[index];
+        if section.document.cells().next().is_none() {
+            continue;
+        }
+        match cache.load(section).filter(|_| !options.fresh) {
+            Some(outputs) => {
+                cached += 1;
+                reporter.section_cached(section);
+                slots[index] = Some(SectionRun { outputs, ..SectionRun::default() });
+            }
+            None => pending.push(index),
+        }
+    }
+    reporter.plan(pending.len(), cached);
+
+    // The first engine is started alone: it may have to compile the prelude crate.
+    let first = match pending.is_empty() {
+        true => None,
+        false => Some(Engine::start(options.engine.clone(), &mut |step| {
+            reporter.preparing(&step);
+        })?),
+    };
+    let first = Mutex::new(first);
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(&mut slots);
+    let broken = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.clamp(1, pending.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(&index) = pending.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let section = &book.sections[index];
+                    let ready = first.lock().expect("no panic under the lock").take();
+                    let engine = match ready {
+                        Some(engine) => Ok(engine),
+                        None => Engine::start(options.engine.clone(), &mut |_| {}),
+                    };
+                    match engine {
+                        Ok(engine) => {
+                            let run = run_section(section, engine, reporter);
+                            if run.diagnostics.is_empty() {
+                                cache.store(section, &run.outputs);
+                            }
+                            done.lock().expect("no panic under the lock")[index] =
+                                Some(run);
+                        }
+                        Err(error) => {
+                            *broken.lock().expect("no panic under the lock") =
+                                Some(error);
+                            next.store(pending.len(), Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some(error) = broken.into_inner().expect("no panic under the lock") {
+        return Err(error.into());
+    }
+
+    let mut result = RunResult { cached, ..RunResult::default() };
+    for slot in slots {
+        let run = slot.unwrap_or_default();
+        result.outputs.push(run.outputs);
+        result.cells.extend(run.cells);
+        result.diagnostics.extend(run.diagnostics);
+    }
+    Ok(result)
+}
+
+#[derive(Debug, Default)]
+struct SectionRun {
+    outputs: SectionOutputs,
+    cells: Vec<CellReport>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Runs one section from top to bottom; stops at the first cell that fails without being expected to.
+fn run_section(
+    section: &Section,
+    mut engine: Engine,
+    reporter: &dyn Reporter,
+) -> SectionRun {
+    let started = Instant::now();
+    let mut run = SectionRun::default();
+    let count = section.document.cells().count();
+    reporter.section_started(section, count);
+    let mut stopped = false;
+    for (number, (cell, span)) in section.document.cells().enumerate() {
+        if stopped {
+            run.cells.push(CellReport::skipped(section, cell, span));
+            run.outputs.cells.push(Vec::new());
+            continue;
+        }
+        reporter.cell_started(section, number, count, cell);
+        let (outputs, report, problem) = run_cell(section, cell, span, &mut engine);
+        stopped = problem.is_some();
+        run.outputs.cells.push(outputs);
+        run.diagnostics.extend(problem.into_iter().flatten());
+        reporter.cell_finished(section, number, count, &report);
+        run.cells.push(report);
+    }
+    reporter.section_finished(section, count, started.elapsed(), !stopped);
+    run
+}
+
+type CellRun = (Vec<Output>, CellReport, Option<Vec<Diagnostic>>);
+
+fn run_cell(section: &Section, cell: &Cell, span: Span, engine: &mut Engine) -> CellRun {
+    let name = section.document.path.display().to_string();
+    let limit = cell.attrs.timeout.map_or(CELL_TIMEOUT, Duration::from_secs);
+    let mut outputs = Vec::new();
+    let watchdog = Watchdog::start(engine, limit);
+    let source = CellSource { name, code: cell.code.clone() };
+    let execution = engine.execute(&source, &mut |event| collect(event, &mut outputs));
+    let timed_out = watchdog.stop();
+
+    let (passed, problem) = match (&execution.outcome, &cell.attrs.fails) {
+        (Outcome::Done(value), None) => {
+            outputs.extend(value.clone().map(|data| Output::Result { data }));
+            (true, None)
+        }
+        (Outcome::Done(_), Some(expected)) => {
+            let what = if expected.is_empty() {
+                String::new()
+            } else {
+                format!(" with `{expected}`")
+            };
+            let message = format!("this cell must fail{what}, but it ran to its end");
+            (
+                false,
+                Some(vec![Diagnostic::error(
+                    &section.document,
+                    first_line(cell, span),
+                    message,
+                )]),
+            )
+        }
+        (Outcome::Failed(error), Some(expected)) if matches(error, expected) => {
+            outputs.push(error_output(error));
+            (true, None)
+        }
+        (Outcome::Failed(error), expected) => {
+            let mut problems = if timed_out {
+                let message = format!("this cell ran longer than {} s", limit.as_secs());
+                let help = "give it more time with `timeout=SECONDS` in its fence";
+                vec![
+                    Diagnostic::error(&section.document, first_line(cell, span), message)
+                        .with_help(help),
+                ]
+            } else {
+                place(section, cell, span, error)
+            };
+            if let Some(expected) = expected
+                && let Some(first) = problems.first_mut()
+            {
+                first.message = format!("expected `{expected}`, got: {}", first.message);
+            }
+            outputs.push(error_output(error));
+            (false, Some(problems))
+        }
+    };
+    let report = CellReport::ran(section, cell, span, execution.elapsed, passed);
+    (outputs, report, problem)
+}
+
+/// Adds what happened to the outputs; text of one stream grows one output, as in a notebook.
+fn collect(event: Event, outputs: &mut Vec<Output>) {
+    let (stream, text) = match event {
+        Event::Stdout(text) => ("stdout", text),
+        Event::Stderr(text) => ("stderr", text),
+        Event::Display { data, update: false, .. } => {
+            return outputs.push(Output::Display { data });
+        }
+        Event::Display { data, update: true, .. } => {
+            // A live display ends as its last state.
+            match outputs.iter_mut().rev().find(|o| matches!(o, Output::Display { .. })) {
+                Some(Output::Display { data: shown }) => *shown = data,
+                _ => outputs.push(Output::Display { data }),
+            }
+            return;
+        }
+        Event::Clear { .. } => return outputs.clear(),
+        Event::Input { reply, .. } => {
+            // Nobody is there to answer: the end of the input.
+            drop(reply);
+            return;
+        }
+        Event::Progress(_) => return,
+    };
+    match outputs.last_mut() {
+        Some(Output::Stream { name, text: shown }) if name == stream => {
+            shown.push_str(&text)
+        }
+        _ => outputs.push(Output::Stream { name: stream.to_owned(), text }),
+    }
+}
+
+fn error_output(error: &CellError) -> Output {
+    let code = error.diagnostics.first().and_then(|d| d.code.clone());
+    let name = code.unwrap_or_else(|| kind_name(error.kind).to_owned());
+    Output::Error { name, message: error.message.clone(), text: error.plain.clone() }
+}
+
+fn kind_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Compile => "compile error",
+        ErrorKind::Panic => "panic",
+        ErrorKind::Returned => "error",
+        ErrorKind::Interrupted => "interrupted",
+        ErrorKind::Crash => "crash",
+        ErrorKind::Internal => "internal error",
+    }
+}
+
+/// Whether a failure is the expected one: any, a compiler code, a kind, or a part of the message.
+fn matches(error: &CellError, expected: &str) -> bool {
+    expected.is_empty()
+        || kind_name(error.kind) == expected
+        || error.diagnostics.iter().any(|d| d.code.as_deref() == Some(expected))
+        || error.message.contains(expected)
+        || error.plain.contains(expected)
+}
+
+/// Diagnostics in the chapter for an error in cell coordinates.
+fn place(
+    section: &Section,
+    cell: &Cell,
+    span: Span,
+    error: &CellError,
+) -> Vec<Diagnostic> {
+    let document = &section.document;
+    let mut problems: Vec<Diagnostic> = error
+        .diagnostics
+        .iter()
+        .filter(|d| d.level != "warning")
+        .map(|d| {
+            let start = offset(cell, &document.source, d.line, d.column);
+            let end = offset(cell, &document.source, d.end_line, d.end_column);
+            let place = start.map_or(first_line(cell, span), |start| Span {
+                start,
+                end: end.unwrap_or(start).max(start),
+            });
+            let code = d.code.as_ref().map(|c| format!("[{c}] ")).unwrap_or_default();
+            let mut diagnostic =
+                Diagnostic::error(document, place, format!("{code}{}", d.message));
+            let mut help = Vec::new();
+            if !d.label.is_empty() && d.label != d.message {
+                help.push(d.label.clone());
+            }
+            help.extend(d.notes.iter().cloned());
+            if !help.is_empty() {
+                diagnostic.help = Some(help.join("\n"));
+            }
+            diagnostic
+        })
+        .collect();
+    if problems.is_empty() {
+        let message = format!("{}: {}", kind_name(error.kind), error.message);
+        problems.push(Diagnostic::error(document, first_line(cell, span), message));
+    }
+    problems
+}
+
+/// The byte of the chapter where the cell's 1-based line and column stand.
+fn offset(cell: &Cell, source: &str, line: usize, column: usize) -> Option<usize> {
+    let start = *cell.line_starts.get(line.checked_sub(1)?)?;
+    let text = source.get(start..)?.lines().next().unwrap_or("");
+    let within =
+        text.char_indices().nth(column.saturating_sub(1)).map_or(text.len(), |(i, _)| i);
+    Some(start + within)
+}
+
+fn first_line(cell: &Cell, span: Span) -> Span {
+    let start = cell.line_starts.first().copied().unwrap_or(span.start);
+    let length = cell.code.lines().next().unwrap_or("").len();
+    Span { start, end: start + length }
+}
+
+/// Interrupts the engine when a cell runs too long.
+struct Watchdog {
+    state: Arc<(Mutex<bool>, Condvar)>,
+    fired: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Watchdog {
+    fn start(engine: &Engine, limit: Duration) -> Self {
+        let state = Arc::new((Mutex::new(false), Condvar::new()));
+        let fired = Arc::new(AtomicBool::new(false));
+        let interrupter = engine.interrupter();
+        let thread = std::thread::spawn({
+            let (state, fired) = (state.clone(), fired.clone());
+            move || {
+                let (finished, wake) = &*state;
+                let guard = finished.lock().expect("no panic under the lock");
+                let (guard, _) = wake
+                    .wait_timeout_while(guard, limit, |finished| !*finished)
+                    .expect("no panic under the lock");
+                if !*guard {
+                    fired.store(true, Ordering::SeqCst);
+                    interrupter.interrupt();
+                }
+            }
+        });
+        Self { state, fired, thread }
+    }
+
+    /// Ends the watch; says whether the limit was reached.
+    fn stop(self) -> bool {
+        *self.state.0.lock().expect("no panic under the lock") = true;
+        self.state.1.notify_all();
+        self.thread.join().expect("the watchdog does not panic");
+        self.fired.load(Ordering::SeqCst)
+    }
+}
