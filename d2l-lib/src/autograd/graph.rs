@@ -1,0 +1,199 @@
+//! The graph of recorded operations, and the walk back through it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::tensor::Tensor;
+
+/// The place of one tensor in the graph.
+pub(crate) struct Node {
+    /// The operation that made the tensor; of a leaf, nothing.
+    op: Option<&'static str>,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// A tensor the user made, with the gradient collected so far.
+    Leaf(Option<Tensor>),
+    /// The result of an operation: one edge for each input that needs a gradient.
+    Recorded(Vec<Edge>),
+    /// The result of an operation that was differentiated and forgotten.
+    Spent,
+}
+
+/// From a result back to one input: turns the result's gradient into the input's.
+struct Edge {
+    input: Arc<Node>,
+    pull: Pull,
+}
+
+type Pull = Box<dyn FnOnce(&Tensor) -> Tensor + Send + Sync>;
+
+/// Collects the edges of one operation; see [`record`].
+pub(crate) struct Tape(Vec<Edge>);
+
+impl Tape {
+    /// How the gradient flows to `input`. `make` is called only if it does flow there, so
+    /// what it saves for later costs nothing otherwise.
+    pub(crate) fn edge<F>(&mut self, input: &Tensor, make: impl FnOnce() -> F)
+    where
+        F: FnOnce(&Tensor) -> Tensor + Send + Sync + 'static,
+    {
+        if let Some(node) = &input.node {
+            self.0.push(Edge { input: Arc::clone(node), pull: Box::new(make()) });
+        }
+    }
+}
+
+/// Puts `output` in the graph if a gradient flows to one of `inputs`.
+///
+/// What the closures keep must be outside the graph ([`Tensor::saved`]), else a result that
+/// keeps itself would never be freed.
+pub(crate) fn record(
+    op: &'static str,
+    mut output: Tensor,
+    inputs: &[&Tensor],
+    edges: impl FnOnce(&mut Tape, &Tensor),
+) -> Tensor {
+    let flows = super::is_recording()
+        && output.dtype().is_float()
+        && inputs.iter().any(|input| input.needs_grad());
+    if flows {
+        let mut tape = Tape(Vec::new());
+        edges(&mut tape, &output);
+        let state = Mutex::new(State::Recorded(tape.0));
+        output.node = Some(Arc::new(Node { op: Some(op), state }));
+    }
+    output
+}
+
+impl Node {
+    pub(crate) fn leaf() -> Node {
+        Node { op: None, state: Mutex::new(State::Leaf(None)) }
+    }
+
+    /// The operation that made the tensor, unless it is a leaf.
+    pub(crate) fn op(&self) -> Option<&'static str> {
+        self.op
+    }
+
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.op.is_none()
+    }
+
+    pub(crate) fn grad(&self) -> Option<Tensor> {
+        match &*self.lock() {
+            State::Leaf(grad) => grad.clone(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_grad(&self, new: Option<Tensor>) {
+        if let State::Leaf(grad) = &mut *self.lock() {
+            *grad = new;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Carries `gradient` from `root` to every leaf.
+///
+/// Every node is visited after all results that used it. Its edges, with the values they
+/// saved, are dropped as soon as they were followed.
+#[track_caller]
+pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
+    let mut order = inputs_first(root);
+    let mut gradients = HashMap::from([(Arc::as_ptr(root), gradient)]);
+    while let Some(node) = order.pop() {
+        let Some(gradient) = gradients.remove(&Arc::as_ptr(&node)) else { continue };
+        let edges = {
+            let mut state = node.lock();
+            match &mut *state {
+                State::Leaf(grad) => {
+                    *grad = Some(match grad.take() {
+                        Some(before) => &before + &gradient,
+                        None => gradient,
+                    });
+                    continue;
+                }
+                State::Recorded(edges) => {
+                    let edges = mem::take(edges);
+                    *state = State::Spent;
+                    edges
+                }
+                State::Spent => unreachable!("`inputs_first` refused the spent ones"),
+            }
+        };
+        for Edge { input, pull } in edges {
+            let flowing = pull(&gradient);
+            let key = Arc::as_ptr(&input);
+            let total = match gradients.remove(&key) {
+                Some(before) => &before + &flowing,
+                None => flowing,
+            };
+            gradients.insert(key, total);
+        }
+    }
+}
+
+/// The nodes that `root` depends on, inputs before results, `root` last.
+///
+/// A depth-first search with a stack of its own: graphs are deeper than thread stacks.
+#[track_caller]
+fn inputs_first(root: &Arc<Node>) -> Vec<Arc<Node>> {
+    let mut order = Vec::new();
+    let mut seen = HashSet::from([Arc::as_ptr(root)]);
+    let mut path = vec![(Arc::clone(root), inputs_of(root))];
+    while let Some((_, inputs)) = path.last_mut() {
+        match inputs.pop() {
+            Some(input) if seen.insert(Arc::as_ptr(&input)) => {
+                let inputs = inputs_of(&input);
+                path.push((input, inputs));
+            }
+            Some(_) => {}
+            None => order.extend(path.pop().map(|(node, _)| node)),
+        }
+    }
+    order
+}
+
+#[track_caller]
+fn inputs_of(node: &Node) -> Vec<Arc<Node>> {
+    match &*node.lock() {
+        State::Leaf(_) => Vec::new(),
+        State::Recorded(edges) => {
+            edges.iter().map(|edge| Arc::clone(&edge.input)).collect()
+        }
+        State::Spent => panic!(
+            "backward: `{}` was differentiated before and its memory is freed; \
+             compute the value again",
+            node.op.unwrap_or("leaf")
+        ),
+    }
+}
+
+impl Drop for Node {
+    /// Takes long chains apart link by link; dropping them recursively would overflow the
+    /// stack.
+    fn drop(&mut self) {
+        let mut edges = take_edges(self);
+        while let Some(edge) = edges.pop() {
+            if let Some(mut input) = Arc::into_inner(edge.input) {
+                edges.append(&mut take_edges(&mut input));
+            }
+        }
+    }
+}
+
+fn take_edges(node: &mut Node) -> Vec<Edge> {
+    match node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        State::Recorded(edges) => mem::take(edges),
+        _ => Vec::new(),
+    }
+}

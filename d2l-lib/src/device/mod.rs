@@ -1,0 +1,24 @@
+//! Where tensors live, and the memory they live in.
+
+mod storage;
+
+use std::fmt;
+
+pub(crate) use storage::{Buffer, Storage};
+
+/// Where a tensor's elements are, and where operations on it run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Device {
+    /// The computer's main memory and processor.
+    #[default]
+    Cpu,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Element types: what a tensor holds, and which type an operation of two types gives.
+
+use std::{fmt, sync::Arc};
+
+use crate::device::Buffer;
+
+/// The type of a tensor's elements, from the narrowest to the widest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DType {
+    /// `true` or `false`.
+    Bool,
+    /// Unsigned 8-bit integers: pixels, bytes.
+    U8,
+    /// Signed 64-bit integers: counts, labels, indices.
+    I64,
+    /// 32-bit floats: the default for everything that is learned.
+    F32,
+    /// 64-bit floats.
+    F64,
+}
+
+impl DType {
+    /// Whether elements are floats, which is what gradients need.
+    pub fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::F64)
+    }
+
+    /// The size of one element in bytes.
+    pub fn size(self) -> usize {
+        match self {
+            DType::Bool | DType::U8 => 1,
+            DType::F32 => 4,
+            DType::I64 | DType::F64 => 8,
+        }
+    }
+
+    /// This type if it is a float, else `F32`: what `x.sqrt()` of an integer tensor holds.
+    pub(crate) fn to_float(self) -> DType {
+        if self.is_float() { self } else { DType::F32 }
+    }
+
+    /// Bool, integer or float, in this order.
+    fn category(self) -> u8 {
+        match self {
+            DType::Bool => 0,
+            DType::U8 | DType::I64 => 1,
+            DType::F32 | DType::F64 => 2,
+        }
+    }
+
+    /// The type of `a ∘ b`: the wider one. An operand with no axes only widens the other
+    /// if it is of a higher category, so `x / x.norm()` keeps the type of `x`.
+    pub(crate) fn promote(a: (DType, usize), b: (DType, usize)) -> DType {
+        let ((a, a_ndim), (b, b_ndim)) = (a, b);
+        match (a_ndim, b_ndim) {
+            (0, 1..) if a.category() <= b.category() => b,
+            (1.., 0) if b.category() <= a.category() => a,
+            _ => a.max(b),
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::Bool => "bool",
+            DType::U8 => "u8",
+            DType::I64 => "i64",
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+        })
+    }
+}
+
+/// A Rust type that a tensor can hold.
+///
+/// Sealed by its hidden methods: the set of dtypes is closed.
+pub trait Element: Copy + PartialOrd + Send + Sync + fmt::Debug + 'static {
+    /// The dtype of this Rust type.
+    const DTYPE: DType;
+    /// The type in which long sums of this type are accumulated.
+    #[doc(hidden)]
+    type Sum: Element + std::ops::AddAssign + Default;
+    #[doc(hidden)]
+    fn from_f64(value: f64) -> Self;
+    #[doc(hidden)]
+    fn from_i64(value: i64) -> Self;
+    #[doc(hidden)]
+    fn to_f64(self) -> f64;
+    #[doc(hidden)]
+    fn to_i64(self) -> i64;
+    #[doc(hidden)]
+    fn to_sum(self) -> Self::Sum;
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
+    fn wrap(values: Arc<Vec<Self>>) -> Buffer;
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
+    fn unwrap(buffer: &Buffer) -> Option<&Arc<Vec<Self>>>;
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
+    fn unwrap_mut(buffer: &mut Buffer) -> Option<&mut Arc<Vec<Self>>>;
+}
+
+macro_rules! element {
+    ($type:ty, $variant:ident, $sum:ty, $from_f64:expr, $from_i64:expr, $to_f64:expr, $to_i64:expr) => {
+        impl Element for $type {
+            const DTYPE: DType = DType::$variant;
+            type Sum = $sum;
+            #[inline]
+            fn from_f64(value: f64) -> Self {
+                $from_f64(value)
+            }
+            #[inline]
+            fn from_i64(value: i64) -> Self {
+                $from_i64(value)
+            }
+            #[inline]
+            fn to_f64(self) -> f64 {
+                $to_f64(self)
+            }
+            #[inline]
+            fn to_i64(self) -> i64 {
+                $to_i64(self)
+            }
+            #[inline]
+            fn to_sum(self) -> $sum {
+                self as $sum
+            }
+            #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
+            fn wrap(values: Arc<Vec<Self>>) -> Buffer {
+                Buffer::$variant(values)
+            }
+            #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
+            fn unwrap(buffer: &Buffer) -> Option<&Arc<Vec<Self>>> {
+                match buffer {
+                    Buffer::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+            #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
+            fn unwrap_mut(buffer: &mut Buffer) -> Option<&mut Arc<Vec<Self>>> {
+                match buffer {
+                    Buffer::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+element!(f32, F32, f64, |v| v as f32, |v| v as f32, |v| v as f64, |v| v as i64);
+element!(f64, F64, f64, |v| v, |v| v as f64, |v| v, |v| v as i64);
+element!(i64, I64, i64, |v| v as i64, |v| v, |v| v as f64, |v| v);
+element!(u8, U8, i64, |v| v as i64 as u8, |v| v as u8, |v| v as f64, |v| v as i64);
+element!(bool, Bool, i64, |v| v != 0.0, |v| v != 0, |v| v as u8 as f64, |v| v as i64);
+
+/// Runs `$body` with `$T` standing for the Rust type of `$dtype`.
+macro_rules! with_dtype {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::Bool => {
+                type $T = bool;
+                $body
+            }
+            $crate::DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+        }
+    };
+}
+
+/// Runs `$body` with `$T` standing for the Rust type of `$dtype`, which must be a float.
+macro_rules! with_float {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => unreachable!("{other} was converted to a float before"),
+        }
+    };
+}
+
+pub(crate) use {with_dtype, with_float};
+
+#[cfg(test)]
+mod tests {
+    use super::DType::{self, *};
+
+    #[test]
+    fn the_wider_type_wins_unless_it_has_no_axes() {
+        assert_eq!(DType::promote((F32, 1), (F64, 2)), F64);
+        assert_eq!(DType::promote((I64, 1), (U8, 1)), I64);
+        assert_eq!(DType::promote((F64, 0), (F32, 1)), F32);
+        assert_eq!(DType::promote((F32, 1), (F64, 0)), F32);
+        assert_eq!(DType::promote((I64, 3), (F32, 0)), F32);
+        assert_eq!(DType::promote((Bool, 1), (I64, 0)), I64);
+        assert_eq!(DType::promote((F64, 0), (F32, 0)), F64);
+    }
+}

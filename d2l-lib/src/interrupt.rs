@@ -1,0 +1,35 @@
+//! Stopping a running cell without losing its variables.
+//!
+//! The kernel sets [`D2L_INTERRUPT`] (a symbol under this very name, so it can be found
+//! with `dlsym`); the next operation that makes or writes a tensor clears it and panics
+//! with the payload `"interrupted"`. Code between operations is not stopped.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set to true from outside, from any thread: the next operation panics.
+// SAFETY: no other symbol in the program has this name; the prefix is ours.
+#[unsafe(no_mangle)]
+pub static D2L_INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// The payload of the panic, by which a panic hook or `catch_unwind` knows it.
+pub const PAYLOAD: &str = "interrupted";
+
+/// Panics with [`PAYLOAD`] if somebody asked to stop. For long loops that run no
+/// operations; those check by themselves.
+///
+/// # Panics
+/// If [`D2L_INTERRUPT`] is set, which it clears.
+#[inline]
+#[track_caller]
+pub fn check() {
+    if D2L_INTERRUPT.load(Ordering::Relaxed) {
+        stop();
+    }
+}
+
+#[cold]
+#[track_caller]
+fn stop() -> ! {
+    D2L_INTERRUPT.store(false, Ordering::Relaxed);
+    std::panic::panic_any(PAYLOAD)
+}

@@ -1,0 +1,12 @@
+//! What the processor does: loops over elements, one file a family.
+//!
+//! The methods of [`Tensor`] say what an operation means, check shapes, and record
+//! gradients; the functions here only compute, on operands of one dtype.
+
+pub(crate) mod elementwise;
+pub(crate) mod gather;
+pub(crate) mod matmul;
+pub(crate) mod number;
+pub(crate) mod reduce;
+
+pub(crate) use elementwise::cast;

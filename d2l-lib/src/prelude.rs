@@ -1,0 +1,7 @@
+//! What the first cell of every chapter has in scope: `use d2l::prelude::*;`.
+
+#[doc(no_inline)]
+pub use crate::{
+    DType, Device, Tensor, autograd::no_grad, display::display, random::seed,
+    tensor::tensor, tensor::tensor_f64,
+};

@@ -1,0 +1,342 @@
+//! Arithmetic with broadcasting: operators on tensors and numbers.
+
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+use super::{Tensor, create::constant};
+use crate::{
+    autograd::{record, unbroadcast},
+    dtype::{DType, with_float},
+    ops::{
+        elementwise::{choose, zip},
+        number::{Number, with_number},
+    },
+    shape::{Shape, broadcast},
+};
+
+/// An operand: a tensor or a number. A number takes the dtype of the tensor it meets, except
+/// that a float makes integers `f32` and an integer makes bools `i64`.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A tensor.
+    Tensor(Tensor),
+    /// A number with a fraction.
+    Float(f64),
+    /// A whole number.
+    Int(i64),
+    /// True or false.
+    Bool(bool),
+}
+
+impl Value {
+    /// The dtype of a tensor made from this alone.
+    pub(crate) fn natural_dtype(&self) -> DType {
+        match self {
+            Value::Tensor(tensor) => tensor.dtype(),
+            Value::Float(_) => DType::F32,
+            Value::Int(_) => DType::I64,
+            Value::Bool(_) => DType::Bool,
+        }
+    }
+
+    /// This operand as a tensor to write into one of `dtype`.
+    #[track_caller]
+    pub(crate) fn into_dtype(self, dtype: DType) -> Tensor {
+        match self {
+            Value::Tensor(tensor) => tensor.to_dtype(dtype),
+            number => constant(Shape::new(&[]), dtype, number),
+        }
+    }
+}
+
+impl From<Tensor> for Value {
+    fn from(tensor: Tensor) -> Value {
+        Value::Tensor(tensor)
+    }
+}
+
+impl From<&Tensor> for Value {
+    fn from(tensor: &Tensor) -> Value {
+        Value::Tensor(tensor.clone())
+    }
+}
+
+macro_rules! value_from {
+    ($($type:ty => $variant:ident as $as:ty),*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Value {
+                Value::$variant(value as $as)
+            }
+        }
+    )*};
+}
+
+value_from!(
+    f64 => Float as f64, f32 => Float as f64, i32 => Int as i64, i64 => Int as i64,
+    usize => Int as i64, u8 => Int as i64, bool => Bool as bool
+);
+
+/// Both operands in their common dtype, and the shape they broadcast to.
+#[track_caller]
+pub(super) fn meet(
+    op: &str,
+    a: &Tensor,
+    b: Value,
+    dtype: impl Fn(DType) -> DType,
+) -> (Tensor, Tensor, Shape) {
+    let b_ndim = if let Value::Tensor(b) = &b { b.ndim() } else { 0 };
+    // A number has no axes, but unlike a tensor without axes it never widens `a`'s floats.
+    let common = match (&b, a.dtype()) {
+        (Value::Float(_), own) if own.is_float() => own,
+        (Value::Int(_) | Value::Bool(_), own) if own != DType::Bool => own,
+        _ => DType::promote((a.dtype(), a.ndim()), (b.natural_dtype(), b_ndim)),
+    };
+    let common = dtype(common);
+    let (a, b) = (a.to_dtype(common), b.into_dtype(common));
+    let Some(shape) = broadcast(a.shape(), b.shape()) else {
+        panic!("{op}: shapes {:?} and {:?} do not broadcast", a.shape(), b.shape())
+    };
+    (a, b, shape)
+}
+
+/// What arithmetic on a dtype gives: bools count as integers.
+fn number(dtype: DType) -> DType {
+    if dtype == DType::Bool { DType::I64 } else { dtype }
+}
+
+/// Adds the flow of the gradient to `$input`, multiplied or otherwise shaped by `$body`.
+macro_rules! edge {
+    ($tape:ident, $input:ident, [$($saved:ident),*], |$g:ident| $body:expr) => {{
+        let (shape, dtype) = ($input.layout.shape, $input.dtype());
+        $tape.edge(&$input, || {
+            $(let $saved = $saved.saved();)*
+            move |$g: &Tensor| unbroadcast(&$body, shape, dtype)
+        });
+    }};
+}
+
+#[track_caller]
+fn add(a: &Tensor, b: Value) -> Tensor {
+    let (a, b, shape) = meet("add", a, b, number);
+    let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::plus));
+    record("add", out, &[&a, &b], |tape, _| {
+        edge!(tape, a, [], |g| g.clone());
+        edge!(tape, b, [], |g| g.clone());
+    })
+}
+
+#[track_caller]
+fn sub(a: &Tensor, b: Value) -> Tensor {
+    let (a, b, shape) = meet("sub", a, b, number);
+    let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::minus));
+    record("sub", out, &[&a, &b], |tape, _| {
+        edge!(tape, a, [], |g| g.clone());
+        edge!(tape, b, [], |g| -g);
+    })
+}
+
+#[track_caller]
+fn mul(a: &Tensor, b: Value) -> Tensor {
+    let (a, b, shape) = meet("mul", a, b, number);
+    let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::times));
+    record("mul", out, &[&a, &b], |tape, _| {
+        edge!(tape, a, [b], |g| g * &b);
+        edge!(tape, b, [a], |g| g * &a);
+    })
+}
+
+#[track_caller]
+fn div(a: &Tensor, b: Value) -> Tensor {
+    let (a, b, shape) = meet("div", a, b, DType::to_float);
+    let out = with_float!(a.dtype(), T => zip::<T, T>(&a, &b, shape, |a, b| a / b));
+    record("div", out, &[&a, &b], |tape, _| {
+        edge!(tape, a, [b], |g| g / &b);
+        edge!(tape, b, [a, b], |g| -(g * &a) / (&b * &b));
+    })
+}
+
+impl Tensor {
+    /// Every element to the power of `exponent`, a number or a tensor.
+    ///
+    /// # Panics
+    /// If an integer is to be raised to a negative integer.
+    #[track_caller]
+    pub fn pow(&self, exponent: impl Into<Value>) -> Tensor {
+        let exponent = exponent.into();
+        // A square is by far the most frequent power, and exact as a product.
+        if matches!(exponent, Value::Float(2.0) | Value::Int(2))
+            && self.dtype().is_float()
+        {
+            return mul(self, self.into());
+        }
+        let (a, b, shape) = meet("pow", self, exponent, number);
+        let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::to_power));
+        record("pow", out, &[&a, &b], |tape, out| {
+            edge!(tape, a, [a, b], |g| {
+                let slope = &b * a.pow(&b - 1);
+                g * Tensor::where_(&b.eq(0), 0.0, slope)
+            });
+            edge!(tape, b, [a, out], |g| {
+                g * Tensor::where_(&out.eq(0), 0.0, &out * a.ln())
+            });
+        })
+    }
+
+    /// The greater of every two elements; NaN if one is.
+    #[track_caller]
+    pub fn maximum(&self, other: impl Into<Value>) -> Tensor {
+        let (a, b, shape) = meet("maximum", self, other.into(), number);
+        let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::greater));
+        chosen("maximum", out, a, b)
+    }
+
+    /// The smaller of every two elements; NaN if one is.
+    #[track_caller]
+    pub fn minimum(&self, other: impl Into<Value>) -> Tensor {
+        let (a, b, shape) = meet("minimum", self, other.into(), number);
+        let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::smaller));
+        chosen("minimum", out, a, b)
+    }
+
+    /// Elements of `a` where `condition` is true, else of `b`; all three broadcast.
+    ///
+    /// # Panics
+    /// If `condition` is no bool tensor, or the shapes do not broadcast.
+    #[track_caller]
+    pub fn where_(
+        condition: &Tensor,
+        a: impl Into<Value>,
+        b: impl Into<Value>,
+    ) -> Tensor {
+        let (a, b) = match (a.into(), b.into()) {
+            (Value::Tensor(a), b) => (a, b),
+            (a, Value::Tensor(b)) => (a.into_dtype(b.dtype()), Value::Tensor(b)),
+            (a, b) => (a.clone().into_dtype(a.natural_dtype()), b),
+        };
+        where_(condition, &a, b)
+    }
+}
+
+#[track_caller]
+fn where_(condition: &Tensor, a: &Tensor, b: Value) -> Tensor {
+    let kind = condition.dtype();
+    assert!(kind == DType::Bool, "where_: the condition must be bool, not {kind}");
+    let (a, b, shape) = meet("where_", a, b, |dtype| dtype);
+    let Some(shape) = broadcast(condition.shape(), &shape) else {
+        panic!(
+            "where_: a condition of shape {:?} and values of shape {shape:?} do not broadcast",
+            condition.shape()
+        )
+    };
+    let out = choose(condition, &a, &b, shape);
+    record("where_", out, &[&a, &b], |tape, _| {
+        edge!(tape, a, [condition], |g| where_(&condition, g, Value::Float(0.0)));
+        edge!(tape, b, [condition], |g| where_(
+            &condition,
+            &Value::Float(0.0).into_dtype(g.dtype()),
+            g.into()
+        ));
+    })
+}
+
+/// Records that `out` chose between `a` and `b`: the gradient flows to the chosen one, in
+/// halves where they were equal.
+#[track_caller]
+fn chosen(op: &'static str, out: Tensor, a: Tensor, b: Tensor) -> Tensor {
+    fn share(out: &Tensor, own: &Tensor, other: &Tensor) -> Tensor {
+        let dtype = out.dtype();
+        own.eq(out).to_dtype(dtype) * (1.0 - 0.5 * own.eq(other).to_dtype(dtype))
+    }
+    record(op, out, &[&a, &b], |tape, out| {
+        edge!(tape, a, [out, a, b], |g| g * share(&out, &a, &b));
+        edge!(tape, b, [out, a, b], |g| g * share(&out, &b, &a));
+    })
+}
+
+macro_rules! operator {
+    ($Trait:ident, $method:ident, $Assign:ident, $assign:ident, $in_place:ident) => {
+        impl<R: Into<Value>> $Trait<R> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, rhs: R) -> Tensor {
+                $method(self, rhs.into())
+            }
+        }
+
+        impl<R: Into<Value>> $Trait<R> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, rhs: R) -> Tensor {
+                $method(&self, rhs.into())
+            }
+        }
+
+        operator!(@number $Trait, $method, f64, Float);
+        operator!(@number $Trait, $method, i64, Int);
+
+        /// In place, so that other handles of the tensor see it; but where gradients flow, a
+        /// new tensor takes the place of the old one, which the graph may still need.
+        impl<R: Into<Value>> $Assign<R> for Tensor {
+            #[track_caller]
+            fn $assign(&mut self, rhs: R) {
+                let rhs = rhs.into();
+                let recorded = matches!(&rhs, Value::Tensor(t) if t.needs_grad())
+                    || (self.needs_grad() && !self.is_leaf());
+                if recorded && crate::autograd::is_recording() {
+                    *self = $method(self, rhs);
+                } else {
+                    self.$in_place(rhs);
+                }
+            }
+        }
+    };
+    (@number $Trait:ident, $method:ident, $type:ty, $variant:ident) => {
+        impl $Trait<&Tensor> for $type {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, rhs: &Tensor) -> Tensor {
+                $method(&number_for(Value::$variant(self), rhs), rhs.into())
+            }
+        }
+
+        impl $Trait<Tensor> for $type {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, rhs: Tensor) -> Tensor {
+                $method(&number_for(Value::$variant(self), &rhs), rhs.into())
+            }
+        }
+    };
+}
+
+operator!(Add, add, AddAssign, add_assign, add_);
+operator!(Sub, sub, SubAssign, sub_assign, sub_);
+operator!(Mul, mul, MulAssign, mul_assign, mul_);
+operator!(Div, div, DivAssign, div_assign, div_);
+
+/// A number as the left operand of `other`, in a dtype that leaves `other`'s as it is
+/// where a number on the right would.
+#[track_caller]
+fn number_for(value: Value, other: &Tensor) -> Tensor {
+    let dtype = match (&value, other.dtype()) {
+        (Value::Float(_), own) if own.is_float() => own,
+        (Value::Int(_), own) if own != DType::Bool => own,
+        _ => value.natural_dtype(),
+    };
+    value.into_dtype(dtype)
+}
+
+impl Neg for &Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        mul(self, Value::Int(-1))
+    }
+}
+
+impl Neg for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        -&self
+    }
+}

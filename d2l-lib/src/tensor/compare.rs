@@ -1,0 +1,51 @@
+//! Comparisons: element by element, and of tensors as a whole.
+
+use super::{Tensor, Value, arith::meet};
+use crate::{dtype::with_dtype, ops::elementwise::zip};
+
+macro_rules! comparisons {
+    ($($(#[$doc:meta])* $name:ident: $operator:tt;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(&self, other: impl Into<Value>) -> Tensor {
+                let (a, b, shape) = meet(stringify!($name), self, other.into(), |dtype| dtype);
+                with_dtype!(a.dtype(), T => zip::<T, bool>(&a, &b, shape, |a, b| a $operator b))
+            }
+        )*}
+    };
+}
+
+comparisons! {
+    /// Where elements are equal to those of `other`, a tensor or a number.
+    eq: ==;
+    /// Where elements differ from those of `other`, a tensor or a number.
+    ne: !=;
+    /// Where elements are less than those of `other`, a tensor or a number.
+    lt: <;
+    /// Where elements are at most those of `other`, a tensor or a number.
+    le: <=;
+    /// Where elements are greater than those of `other`, a tensor or a number.
+    gt: >;
+    /// Where elements are at least those of `other`, a tensor or a number.
+    ge: >=;
+}
+
+impl Tensor {
+    /// Whether both have one shape and the same elements.
+    pub fn equal(&self, other: &Tensor) -> bool {
+        self.shape() == other.shape() && self.eq(other).all()
+    }
+
+    /// Whether both have one shape and elements that differ by at most 10⁻⁸ and 10⁻⁵ of
+    /// their size. NaN is close to nothing.
+    pub fn allclose(&self, other: &Tensor) -> bool {
+        const RELATIVE: f64 = 1e-5;
+        const ABSOLUTE: f64 = 1e-8;
+        let close = |(a, b): (f64, f64)| {
+            a == b || (a - b).abs() <= ABSOLUTE + RELATIVE * b.abs() && b.is_finite()
+        };
+        self.shape() == other.shape()
+            && self.to_vec_f64().into_iter().zip(other.to_vec_f64()).all(close)
+    }
+}

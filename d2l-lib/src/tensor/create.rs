@@ -1,0 +1,176 @@
+//! Tensors from nothing: constants, ranges, random numbers.
+
+use std::ops::Range;
+
+use super::{Tensor, Value};
+use crate::{
+    dtype::{DType, Element, with_dtype},
+    random,
+    shape::Shape,
+};
+
+/// A range of integers (an `i64` tensor) or of floats (an `f32` tensor), as
+/// [`Tensor::arange`] takes it.
+pub trait ArangeBounds {
+    /// The numbers from the start on, one apart, below the end.
+    #[doc(hidden)]
+    fn arange(self) -> Tensor;
+}
+
+macro_rules! arange {
+    ($($type:ty),*) => {$(
+        impl ArangeBounds for Range<$type> {
+            #[track_caller]
+            fn arange(self) -> Tensor {
+                let values: Vec<i64> = (self.start as i64..self.end as i64).collect();
+                let shape = Shape::new(&[values.len()]);
+                Tensor::new(values, shape)
+            }
+        }
+    )*};
+}
+
+arange!(i32, i64, usize);
+
+impl ArangeBounds for Range<f64> {
+    #[track_caller]
+    fn arange(self) -> Tensor {
+        Tensor::arange_step(self.start, self.end, 1.0)
+    }
+}
+
+impl ArangeBounds for Range<f32> {
+    #[track_caller]
+    fn arange(self) -> Tensor {
+        Tensor::arange_step(self.start.into(), self.end.into(), 1.0)
+    }
+}
+
+impl Tensor {
+    /// `f32` zeros.
+    #[track_caller]
+    pub fn zeros(shape: impl Into<Shape>) -> Tensor {
+        constant(shape.into(), DType::F32, Value::Float(0.0))
+    }
+
+    /// `f32` ones.
+    #[track_caller]
+    pub fn ones(shape: impl Into<Shape>) -> Tensor {
+        constant(shape.into(), DType::F32, Value::Float(1.0))
+    }
+
+    /// One value everywhere: an `f32` tensor of a float, `i64` of an integer, else `bool`.
+    #[track_caller]
+    pub fn full(shape: impl Into<Shape>, value: impl Into<Value>) -> Tensor {
+        let value = value.into();
+        let dtype = value.natural_dtype();
+        constant(shape.into(), dtype, value)
+    }
+
+    /// Zeros in the shape and type of this tensor.
+    #[track_caller]
+    pub fn zeros_like(&self) -> Tensor {
+        constant(self.layout.shape, self.dtype(), Value::Float(0.0))
+    }
+
+    /// Ones in the shape and type of this tensor.
+    #[track_caller]
+    pub fn ones_like(&self) -> Tensor {
+        constant(self.layout.shape, self.dtype(), Value::Float(1.0))
+    }
+
+    /// The `f32` identity matrix with `n` rows.
+    #[track_caller]
+    pub fn eye(n: usize) -> Tensor {
+        let mut values = vec![0.0_f32; n * n];
+        values.iter_mut().step_by(n + 1).for_each(|value| *value = 1.0);
+        Tensor::new(values, Shape::new(&[n, n]))
+    }
+
+    /// The numbers of a range, one apart: `0..12` gives `i64`, `0.0..12.0` gives `f32`.
+    #[track_caller]
+    pub fn arange(range: impl ArangeBounds) -> Tensor {
+        range.arange()
+    }
+
+    /// `f32` numbers from `start` on, `step` apart, before `end`.
+    ///
+    /// # Panics
+    /// If `step` is zero or leads away from `end`.
+    #[track_caller]
+    pub fn arange_step(start: f64, end: f64, step: f64) -> Tensor {
+        let count = ((end - start) / step).ceil();
+        assert!(
+            count >= 0.0 && count.is_finite(),
+            "arange: steps of {step} do not lead from {start} to {end}"
+        );
+        let values: Vec<f32> =
+            (0..count as usize).map(|i| (start + i as f64 * step) as f32).collect();
+        let shape = Shape::new(&[values.len()]);
+        Tensor::new(values, shape)
+    }
+
+    /// `count` evenly spaced `f32` numbers from `start` to `end`, both included.
+    #[track_caller]
+    pub fn linspace(start: f64, end: f64, count: usize) -> Tensor {
+        let step = (end - start) / (count.max(2) - 1) as f64;
+        // Counted from the nearer end, so that both ends are exact.
+        let value = |i: usize| match i < count.div_ceil(2) {
+            true => start + i as f64 * step,
+            false => end - (count - 1 - i) as f64 * step,
+        };
+        Tensor::new((0..count).map(|i| value(i) as f32).collect(), Shape::new(&[count]))
+    }
+
+    /// `f32` numbers from the normal distribution with mean 0 and variance 1.
+    #[track_caller]
+    pub fn randn(shape: impl Into<Shape>) -> Tensor {
+        Tensor::normal(0.0, 1.0, shape)
+    }
+
+    /// `f32` numbers from the normal distribution.
+    #[track_caller]
+    pub fn normal(mean: f64, std: f64, shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
+        let values = random::normal(shape.numel());
+        Tensor::new(values.into_iter().map(|z| (mean + std * z) as f32).collect(), shape)
+    }
+
+    /// `f32` numbers evenly spread over `[0, 1)`.
+    #[track_caller]
+    pub fn rand(shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
+        Tensor::new(random::uniform(shape.numel()), shape)
+    }
+
+    /// `i64` numbers evenly spread over `range`.
+    ///
+    /// # Panics
+    /// If the range is empty.
+    #[track_caller]
+    pub fn randint(range: Range<i64>, shape: impl Into<Shape>) -> Tensor {
+        assert!(!range.is_empty(), "randint: no number lies in {range:?}");
+        let shape = shape.into();
+        Tensor::new(random::integers(shape.numel(), range.start, range.end), shape)
+    }
+
+    /// The `i64` numbers `0..n` in random order.
+    #[track_caller]
+    pub fn randperm(n: usize) -> Tensor {
+        Tensor::new(random::permutation(n), Shape::new(&[n]))
+    }
+}
+
+/// `value` everywhere.
+#[track_caller]
+pub(crate) fn constant(shape: Shape, dtype: DType, value: Value) -> Tensor {
+    with_dtype!(dtype, T => {
+        let value: T = match value {
+            Value::Float(value) => T::from_f64(value),
+            Value::Int(value) => T::from_i64(value),
+            Value::Bool(value) => T::from_i64(value.into()),
+            Value::Tensor(value) => T::from_f64(value.item()),
+        };
+        Tensor::new(vec![value; shape.numel()], shape)
+    })
+}

@@ -1,0 +1,113 @@
+//! Writes in place: seen through every handle that shares the storage.
+//!
+//! They are not recorded for gradients, and refuse where gradients would have to flow.
+
+use super::{Tensor, Value};
+use crate::{
+    dtype::{DType, with_dtype},
+    ops::{
+        elementwise::zip_in_place,
+        number::{Number, with_number},
+    },
+};
+
+impl Tensor {
+    /// Writes `value` everywhere.
+    #[track_caller]
+    pub fn fill_(&self, value: impl Into<Value>) {
+        self.write("fill_", value.into());
+    }
+
+    /// Takes over the elements of `source`, which broadcasts and is converted.
+    #[track_caller]
+    pub fn copy_(&self, source: &Tensor) {
+        self.write("copy_", source.into());
+    }
+
+    /// Adds `other`, a tensor or a number, which broadcasts.
+    #[track_caller]
+    pub fn add_(&self, other: impl Into<Value>) {
+        let other = self.source("add_", other.into());
+        with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::plus));
+    }
+
+    /// Subtracts `other`, a tensor or a number, which broadcasts.
+    #[track_caller]
+    pub fn sub_(&self, other: impl Into<Value>) {
+        let other = self.source("sub_", other.into());
+        with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::minus));
+    }
+
+    /// Multiplies by `other`, a tensor or a number, which broadcasts.
+    #[track_caller]
+    pub fn mul_(&self, other: impl Into<Value>) {
+        let other = self.source("mul_", other.into());
+        with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::times));
+    }
+
+    /// Divides by `other`, a tensor or a number, which broadcasts.
+    ///
+    /// # Panics
+    /// If this is no float tensor: integers cannot hold the quotients.
+    #[track_caller]
+    pub fn div_(&self, other: impl Into<Value>) {
+        let other = self.source("div_", other.into());
+        crate::dtype::with_float!(self.float_or_refuse("div_"), T => {
+            zip_in_place::<T>(self, &other, |a, b| a / b)
+        });
+    }
+
+    #[track_caller]
+    fn float_or_refuse(&self, op: &str) -> DType {
+        let dtype = self.dtype();
+        assert!(dtype.is_float(), "{op}: quotients do not fit into a tensor of {dtype}");
+        dtype
+    }
+
+    /// Takes over `value`, whatever both dtypes are.
+    #[track_caller]
+    pub(super) fn write(&self, op: &str, value: Value) {
+        let source = self.fitting(op, value);
+        with_dtype!(self.dtype(), T => zip_in_place::<T>(self, &source, |_, new| new));
+    }
+
+    /// The other operand of arithmetic in place.
+    #[track_caller]
+    fn source(&self, op: &str, value: Value) -> Tensor {
+        let (own, other) = (self.dtype(), value.natural_dtype());
+        assert!(
+            own != DType::Bool && (own.is_float() || !other.is_float()),
+            "{op}: results of {other} do not fit into a tensor of {own}"
+        );
+        self.fitting(op, value)
+    }
+
+    /// `value` in this tensor's dtype, checked to broadcast to its shape.
+    #[track_caller]
+    fn fitting(&self, op: &str, value: Value) -> Tensor {
+        let source = if let Value::Tensor(source) = &value { Some(source) } else { None };
+        self.forbid_recorded_write(op, source);
+        let source = value.into_dtype(self.dtype());
+        let fits = crate::shape::broadcast(self.shape(), source.shape());
+        assert!(
+            fits.is_some_and(|shape| *shape == *self.shape()),
+            "{op}: values of shape {:?} do not broadcast into shape {:?}",
+            source.shape(),
+            self.shape()
+        );
+        self.refuse_overlap(op);
+        source
+    }
+
+    /// An expanded tensor has fewer elements in memory than it shows.
+    #[track_caller]
+    fn refuse_overlap(&self, op: &str) {
+        let layout = &self.layout;
+        let repeated =
+            layout.shape.iter().zip(layout.strides).any(|(&n, step)| n > 1 && step == 0);
+        assert!(
+            !repeated,
+            "{op}: an expanded tensor repeats its elements; copy it first"
+        );
+    }
+}

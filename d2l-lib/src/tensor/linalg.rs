@@ -1,0 +1,137 @@
+//! Products of vectors and matrices.
+
+use super::Tensor;
+use crate::{
+    autograd::{record, unbroadcast},
+    dtype::DType,
+    ops,
+    shape::broadcast,
+};
+
+impl Tensor {
+    /// The product of matrices over the last two axes; leading axes broadcast.
+    ///
+    /// `(…, m, k) × (…, k, n) → (…, m, n)`. A vector on the left counts as one row, on the
+    /// right as one column, and the result has no such axis.
+    ///
+    /// # Panics
+    /// If the inner lengths differ, or the leading axes do not broadcast.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let a = Tensor::arange(0.0..6.0).reshape([2, 3]);
+    /// assert_eq!(a.matmul(&a.t()).to_vec(), [5.0, 14.0, 14.0, 50.0]);
+    /// ```
+    #[track_caller]
+    pub fn matmul(&self, rhs: &Tensor) -> Tensor {
+        product("matmul", self, rhs)
+    }
+
+    /// The product of two matrices.
+    ///
+    /// # Panics
+    /// If one is no matrix, or the inner lengths differ.
+    #[track_caller]
+    pub fn mm(&self, rhs: &Tensor) -> Tensor {
+        self.expect_axes("mm", 2, rhs, 2);
+        product("mm", self, rhs)
+    }
+
+    /// The product of this matrix and a vector.
+    ///
+    /// # Panics
+    /// If the shapes are not `[m, k]` and `[k]`.
+    #[track_caller]
+    pub fn mv(&self, rhs: &Tensor) -> Tensor {
+        self.expect_axes("mv", 2, rhs, 1);
+        product("mv", self, rhs)
+    }
+
+    /// The dot product of two vectors: a tensor without axes.
+    ///
+    /// # Panics
+    /// If one is no vector, or the lengths differ.
+    #[track_caller]
+    pub fn dot(&self, rhs: &Tensor) -> Tensor {
+        self.expect_axes("dot", 1, rhs, 1);
+        product("dot", self, rhs)
+    }
+
+    /// The outer product of two vectors: `[m]` and `[n]` give `[m, n]`.
+    ///
+    /// # Panics
+    /// If one is no vector.
+    #[track_caller]
+    pub fn outer(&self, rhs: &Tensor) -> Tensor {
+        self.expect_axes("outer", 1, rhs, 1);
+        self.unsqueeze(1) * rhs
+    }
+
+    #[track_caller]
+    fn expect_axes(&self, op: &str, own: usize, rhs: &Tensor, its: usize) {
+        let name = |ndim| if ndim == 1 { "a vector" } else { "a matrix" };
+        assert!(
+            self.ndim() == own && rhs.ndim() == its,
+            "{op}: needs {} and {}, not shapes {:?} and {:?}",
+            name(own),
+            name(its),
+            self.shape(),
+            rhs.shape()
+        );
+    }
+}
+
+#[track_caller]
+fn product(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
+    assert!(
+        a.ndim() > 0 && b.ndim() > 0,
+        "{op}: needs axes to sum over; shapes {:?} and {:?}",
+        a.shape(),
+        b.shape()
+    );
+    let (rows, columns) = (a.ndim() == 1, b.ndim() == 1);
+    let inner = |x: &Tensor, axis: usize| x.shape()[axis];
+    assert!(
+        inner(a, a.ndim() - 1) == inner(b, b.ndim().saturating_sub(2)),
+        "{op}: inner lengths of shapes {:?} and {:?} differ",
+        a.shape(),
+        b.shape()
+    );
+    let left = if rows { a.unsqueeze(0) } else { a.clone() };
+    let right = if columns { b.unsqueeze(1) } else { b.clone() };
+    let out = matrices(op, &left, &right);
+    match (rows, columns) {
+        (true, true) => out.squeeze(-1).squeeze(-1),
+        (true, false) => out.squeeze(-2),
+        (false, true) => out.squeeze(-1),
+        (false, false) => out,
+    }
+}
+
+/// The product of operands with at least two axes each, whose inner lengths agree.
+#[track_caller]
+fn matrices(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
+    let dtype = DType::promote((a.dtype(), 2), (b.dtype(), 2));
+    let (a, b) = (a.to_dtype(dtype), b.to_dtype(dtype));
+    let batch = broadcast(&a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2]);
+    let Some(batch) = batch else {
+        panic!(
+            "{op}: leading axes of shapes {:?} and {:?} do not broadcast",
+            a.shape(),
+            b.shape()
+        )
+    };
+    let out = ops::matmul::matmul(&a, &b, &batch);
+    record(op, out, &[&a, &b], |tape, _| {
+        let (a_shape, b_shape) = (a.layout.shape, b.layout.shape);
+        tape.edge(&a, || {
+            let b = b.saved();
+            move |g: &Tensor| unbroadcast(&g.matmul(&b.transpose(-1, -2)), a_shape, dtype)
+        });
+        tape.edge(&b, || {
+            let a = a.saved();
+            move |g: &Tensor| unbroadcast(&a.transpose(-1, -2).matmul(g), b_shape, dtype)
+        });
+    })
+}

@@ -1,0 +1,222 @@
+//! The tensor: elements of one type, in rows and columns, with a gradient if asked.
+
+mod arith;
+mod compare;
+mod create;
+mod format;
+mod index;
+mod inplace;
+mod linalg;
+mod nested;
+mod pointwise;
+mod reduce;
+mod view;
+
+use std::sync::Arc;
+
+use crate::{
+    autograd::Node,
+    device::{Device, Storage},
+    dtype::{DType, Element, with_dtype},
+    interrupt,
+    layout::{Layout, Row, walk},
+    shape::{Shape, axis_of},
+};
+
+pub use arith::Value;
+pub use index::{AxisIndex, Index};
+pub use nested::{IntoTensor, tensor, tensor_f64};
+
+/// An array with any number of axes and elements of one type.
+///
+/// A tensor is a handle: cloning it, slicing it or transposing it copies no elements, and
+/// a write through one handle is seen through the others, as in PyTorch.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = Tensor::arange(0.0..6.0).reshape([2, 3]);
+/// x.i((.., 1)).fill_(0.0);
+/// assert_eq!(x.to_vec(), [0.0, 0.0, 2.0, 3.0, 0.0, 5.0]);
+/// ```
+#[derive(Clone)]
+pub struct Tensor {
+    pub(crate) storage: Storage,
+    pub(crate) layout: Layout,
+    dtype: DType,
+    /// Its place in the graph of operations, if gradients flow to it.
+    pub(crate) node: Option<Arc<Node>>,
+}
+
+impl Tensor {
+    /// The tensor with these elements, row after row. All new elements come this way.
+    #[track_caller]
+    pub(crate) fn new<T: Element>(values: Vec<T>, shape: Shape) -> Tensor {
+        debug_assert_eq!(values.len(), shape.numel());
+        interrupt::check();
+        Tensor {
+            storage: Storage::new(values),
+            layout: Layout::contiguous(shape),
+            dtype: T::DTYPE,
+            node: None,
+        }
+    }
+
+    /// Another look at the same storage, outside the graph.
+    pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
+        Tensor { storage: self.storage.clone(), layout, dtype: self.dtype, node: None }
+    }
+
+    /// The value of now, for a gradient later: writes in place do not reach it.
+    pub(crate) fn saved(&self) -> Tensor {
+        Tensor { storage: self.storage.snapshot(), node: None, ..self.clone() }
+    }
+
+    /// The lengths of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.layout.shape
+    }
+
+    /// The length of one axis; negative axes count from the end.
+    #[track_caller]
+    pub fn len_of(&self, axis: i64) -> usize {
+        self.shape()[axis_of("len_of", axis, self.ndim())]
+    }
+
+    /// The number of elements.
+    pub fn numel(&self) -> usize {
+        self.layout.shape.numel()
+    }
+
+    /// The number of axes.
+    pub fn ndim(&self) -> usize {
+        self.layout.shape.len()
+    }
+
+    /// The type of the elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where the elements are.
+    pub fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    /// Whether both are looks at the same memory, so that writing one can change the other.
+    pub fn same_storage(&self, other: &Tensor) -> bool {
+        self.storage.is(&other.storage)
+    }
+
+    /// Whether the elements lie row after row in memory, nothing between.
+    pub fn is_contiguous(&self) -> bool {
+        self.layout.is_contiguous()
+    }
+
+    /// The only element, as a number; of a bool tensor 0 or 1.
+    ///
+    /// # Panics
+    /// If there is not exactly one element.
+    #[track_caller]
+    pub fn item(&self) -> f64 {
+        assert!(
+            self.numel() == 1,
+            "item: needs one element, and shape {:?} has {}",
+            self.shape(),
+            self.numel()
+        );
+        with_dtype!(self.dtype, T => self.storage.read::<T>()[self.layout.offset].to_f64())
+    }
+
+    /// The elements, row after row, as `f32`, whatever the dtype.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.elements(|value| value as f32, |value| value as f32)
+    }
+
+    /// The elements, row after row, as `f64`, whatever the dtype.
+    pub fn to_vec_f64(&self) -> Vec<f64> {
+        self.elements(|value| value, |value| value as f64)
+    }
+
+    /// The elements, row after row, as `i64`; of floats the whole part.
+    pub fn to_vec_i64(&self) -> Vec<i64> {
+        self.elements(|value| value as i64, |value| value)
+    }
+
+    /// The elements, row after row, as `u8`; of floats the whole part.
+    pub fn to_vec_u8(&self) -> Vec<u8> {
+        self.elements(|value| value as u8, |value| value as u8)
+    }
+
+    /// The elements, row after row, as `bool`: whether they differ from 0.
+    pub fn to_vec_bool(&self) -> Vec<bool> {
+        self.elements(|value| value != 0.0, |value| value != 0)
+    }
+
+    fn elements<R>(&self, float: impl Fn(f64) -> R, int: impl Fn(i64) -> R) -> Vec<R> {
+        with_dtype!(self.dtype, T => {
+            let values = self.storage.read::<T>();
+            let mut out = Vec::with_capacity(self.numel());
+            walk([&self.layout], |Row { start: [start], length, step: [step] }| {
+                for i in 0..length {
+                    let value = values[start + i * step];
+                    out.push(if T::DTYPE.is_float() {
+                        float(value.to_f64())
+                    } else {
+                        int(value.to_i64())
+                    });
+                }
+            });
+            out
+        })
+    }
+
+    /// The elements, row after row, in their own type.
+    ///
+    /// # Panics
+    /// If `T` is not the type of the elements.
+    #[track_caller]
+    pub fn to_vec_of<T: Element>(&self) -> Vec<T> {
+        assert!(
+            T::DTYPE == self.dtype,
+            "to_vec_of: a tensor of {} holds no {}",
+            self.dtype,
+            T::DTYPE
+        );
+        let values = self.storage.read::<T>();
+        let mut out = Vec::with_capacity(self.numel());
+        walk([&self.layout], |Row { start: [start], length, step: [step] }| match step {
+            1 => out.extend_from_slice(&values[start..start + length]),
+            _ => out.extend((0..length).map(|i| values[start + i * step])),
+        });
+        out
+    }
+
+    /// A copy as an `ndarray` of the elements' own type.
+    ///
+    /// # Panics
+    /// If `T` is not the type of the elements.
+    #[track_caller]
+    pub fn to_ndarray<T: Element>(&self) -> ndarray::ArrayD<T> {
+        ndarray::ArrayD::from_shape_vec(self.shape(), self.to_vec_of())
+            .expect("as many elements as the shape says")
+    }
+
+    /// The tensor with the elements of an `ndarray`, in its shape.
+    #[track_caller]
+    pub fn from_ndarray<T: Element, D: ndarray::Dimension>(
+        array: &ndarray::Array<T, D>,
+    ) -> Tensor {
+        Tensor::new(array.iter().copied().collect(), Shape::new(array.shape()))
+    }
+
+    /// The same numbers in another type; floats become whole numbers by dropping what is
+    /// after the point. The same tensor if the type is already `dtype`.
+    #[track_caller]
+    pub fn to_dtype(&self, dtype: DType) -> Tensor {
+        if dtype == self.dtype {
+            return self.clone();
+        }
+        crate::ops::cast(self, dtype)
+    }
+}

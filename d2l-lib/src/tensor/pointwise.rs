@@ -1,0 +1,156 @@
+//! Functions of every element, and their derivatives.
+
+use super::{Tensor, Value};
+use crate::{
+    autograd::record,
+    dtype::{DType, with_float},
+    ops::{
+        elementwise::map,
+        number::{Number, with_number},
+    },
+};
+
+/// What a function keeps for its gradient.
+enum Keep {
+    Input,
+    Output,
+}
+
+/// Defines functions that make floats: the value, and the gradient from what is kept (the
+/// input `x` or the output `y`) and the gradient `g` of the result.
+macro_rules! float_functions {
+    ($($(#[$doc:meta])* $name:ident: $value:expr, $keep:ident |$kept:ident, $g:ident| $gradient:expr;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(&self) -> Tensor {
+                let x = &self.to_dtype(self.dtype().to_float());
+                let out = with_float!(x.dtype(), T => {
+                    let value: fn(T) -> T = $value;
+                    map::<T, T>(x, value)
+                });
+                record(stringify!($name), out, &[x], |tape, y| {
+                    tape.edge(x, || {
+                        let $kept = match Keep::$keep {
+                            Keep::Input => x.saved(),
+                            Keep::Output => y.saved(),
+                        };
+                        move |$g: &Tensor| $gradient
+                    });
+                })
+            }
+        )*}
+    };
+}
+
+float_functions! {
+    /// *e* to the power of every element.
+    exp: |x| x.exp(), Output |y, g| g * y;
+    /// The natural logarithm of every element.
+    ln: |x| x.ln(), Input |x, g| g / x;
+    /// The square root of every element.
+    sqrt: |x| x.sqrt(), Output |y, g| g / (2.0 * y);
+    /// The sine of every element, in radians.
+    sin: |x| x.sin(), Input |x, g| g * x.cos();
+    /// The cosine of every element, in radians.
+    cos: |x| x.cos(), Input |x, g| -(g * x.sin());
+    /// The hyperbolic tangent of every element.
+    tanh: |x| x.tanh(), Output |y, g| g * (1.0 - &y * &y);
+    /// `1 / (1 + exp(-x))` for every element, without overflow.
+    sigmoid: |x| {
+        let e = (-x.abs()).exp();
+        if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
+    }, Output |y, g| g * &y * (1.0 - &y);
+}
+
+/// What arithmetic on a dtype gives: bools count as integers.
+fn number(x: &Tensor) -> Tensor {
+    x.to_dtype(x.dtype().max(DType::U8))
+}
+
+impl Tensor {
+    /// Every element without its sign.
+    #[track_caller]
+    pub fn abs(&self) -> Tensor {
+        let x = number(self);
+        let out = with_number!(x.dtype(), T => map::<T, T>(&x, T::magnitude));
+        record("abs", out, &[&x], |tape, _| {
+            tape.edge(&x, || {
+                let x = x.saved();
+                move |g: &Tensor| g * x.sign()
+            });
+        })
+    }
+
+    /// Every element, or 0 where it is negative.
+    #[track_caller]
+    pub fn relu(&self) -> Tensor {
+        let x = number(self);
+        let out = with_number!(x.dtype(), T => {
+            map::<T, T>(&x, |value| if value < T::default() { T::default() } else { value })
+        });
+        record("relu", out, &[&x], |tape, y| {
+            tape.edge(&x, || {
+                let y = y.saved();
+                move |g: &Tensor| g * y.gt(0)
+            });
+        })
+    }
+
+    /// −1, 0 or 1: the sign of every element. Its gradient is 0.
+    #[track_caller]
+    pub fn sign(&self) -> Tensor {
+        let x = number(self);
+        let zero = Value::Int(0);
+        x.gt(zero.clone()).to_dtype(x.dtype()) - x.lt(zero).to_dtype(x.dtype())
+    }
+
+    /// Every element, or the nearer of `low` and `high` where it lies outside.
+    ///
+    /// # Panics
+    /// If `low` is greater than `high`.
+    #[track_caller]
+    pub fn clamp(&self, low: f64, high: f64) -> Tensor {
+        assert!(low <= high, "clamp: no number lies between {low} and {high}");
+        let x = if self.dtype().is_float() { self.clone() } else { number(self) };
+        let out = with_number!(x.dtype(), T => {
+            use crate::dtype::Element;
+            let (low, high) = (T::from_f64(low), T::from_f64(high));
+            map::<T, T>(&x, |value| {
+                if value < low { low } else if value > high { high } else { value }
+            })
+        });
+        record("clamp", out, &[&x], |tape, _| {
+            tape.edge(&x, || {
+                let x = x.saved();
+                move |g: &Tensor| g * x.ge(low) * x.le(high)
+            });
+        })
+    }
+
+    /// Every element rounded down to a whole number. Its gradient is 0.
+    #[track_caller]
+    pub fn floor(&self) -> Tensor {
+        self.rounded("floor", f64::floor)
+    }
+
+    /// Every element rounded to the nearest whole number, halves to the even one. Its
+    /// gradient is 0.
+    #[track_caller]
+    pub fn round(&self) -> Tensor {
+        self.rounded("round", f64::round_ties_even)
+    }
+
+    #[track_caller]
+    fn rounded(&self, op: &'static str, round: fn(f64) -> f64) -> Tensor {
+        if !self.dtype().is_float() {
+            return self.clone();
+        }
+        let out = with_float!(self.dtype(), T => {
+            map::<T, T>(self, |value| round(value.into()) as T)
+        });
+        record(op, out, &[self], |tape, _| {
+            tape.edge(self, || |g: &Tensor| g.zeros_like());
+        })
+    }
+}

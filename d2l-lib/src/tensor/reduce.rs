@@ -1,0 +1,271 @@
+//! Sums, means, extremes and norms: over all elements, or over some axes.
+
+use super::Tensor;
+use crate::{
+    autograd::record,
+    dtype::{DType, Element, with_dtype, with_float},
+    ops::{
+        number::{Number, is_nan, with_number},
+        reduce::{self, kept_shape},
+    },
+    shape::{Axes, Shape, axis_of},
+};
+
+/// What becomes of the axes that were reduced.
+#[derive(Clone, Copy, PartialEq)]
+enum Reduced {
+    Go,
+    StayWithLengthOne,
+}
+
+use Reduced::{Go, StayWithLengthOne};
+
+macro_rules! over_axes {
+    ($($what:literal: $name:ident, $axis:ident, $keepdim:ident;)*) => {
+        impl Tensor {$(
+            #[doc = concat!("The ", $what, " all elements: a tensor without axes.")]
+            #[track_caller]
+            pub fn $name(&self) -> Tensor {
+                $name(self, &vec![true; self.ndim()], Go)
+            }
+
+            #[doc = concat!("The ", $what, " the elements along one axis or several, which go.")]
+            #[track_caller]
+            pub fn $axis(&self, axes: impl Into<Axes>) -> Tensor {
+                $name(self, &axes.into().flags(stringify!($axis), self.ndim()), Go)
+            }
+
+            #[doc = concat!("The ", $what, " the elements along one axis or several, which stay \
+                             with length 1.")]
+            #[track_caller]
+            pub fn $keepdim(&self, axes: impl Into<Axes>) -> Tensor {
+                let flags = axes.into().flags(stringify!($keepdim), self.ndim());
+                $name(self, &flags, StayWithLengthOne)
+            }
+        )*}
+    };
+}
+
+over_axes! {
+    "sum of": sum, sum_axis, sum_keepdim;
+    "mean of": mean, mean_axis, mean_keepdim;
+    "greatest of": max, max_axis, max_keepdim;
+    "least of": min, min_axis, min_keepdim;
+    "variance (with `n - 1`) of": var, var_axis, var_keepdim;
+    "standard deviation (with `n - 1`) of": std, std_axis, std_keepdim;
+}
+
+/// `out`, whose reduced axes have length 1, as the caller wants it.
+fn finish(out: Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    if reduced == StayWithLengthOne {
+        return out;
+    }
+    let left = out.shape().iter().zip(flags).filter(|(_, flag)| !**flag);
+    let shape: Vec<usize> = left.map(|(length, _)| *length).collect();
+    out.with_layout(crate::layout::Layout::contiguous(Shape::new(&shape)))
+}
+
+/// The number of elements that fall into one result.
+fn count(x: &Tensor, flags: &[bool]) -> usize {
+    x.shape().iter().zip(flags).filter(|(_, flag)| **flag).map(|(n, _)| n).product()
+}
+
+#[track_caller]
+fn sum(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    let out = with_dtype!(x.dtype(), T => if T::DTYPE.is_float() {
+        reduce::sum::<T, T>(x, flags, T::to_sum, reduce::from_sum::<T>)
+    } else {
+        reduce::sum::<T, i64>(x, flags, T::to_sum, Element::to_i64)
+    });
+    let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
+    record("sum", finish(out, flags, reduced), &[x], |tape, _| {
+        tape.edge(x, || move |g: &Tensor| g.reshape_to(kept).expand(from));
+    })
+}
+
+#[track_caller]
+fn mean(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    let n = count(x, flags) as f64;
+    let x = &x.to_dtype(x.dtype().to_float());
+    let out = with_float!(x.dtype(), T => {
+        reduce::sum::<T, T>(x, flags, T::to_sum, |sum| (sum / n) as T)
+    });
+    let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
+    record("mean", finish(out, flags, reduced), &[x], |tape, _| {
+        tape.edge(x, || move |g: &Tensor| (g / n).reshape_to(kept).expand(from));
+    })
+}
+
+#[track_caller]
+fn var(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    let degrees = count(x, flags) as f64 - 1.0;
+    let centred = x - mean(x, flags, StayWithLengthOne);
+    sum(&(&centred * &centred), flags, reduced) / degrees.max(0.0)
+}
+
+#[track_caller]
+fn std(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    var(x, flags, reduced).sqrt()
+}
+
+#[track_caller]
+fn max(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    let x = &some(x, flags, "max");
+    let out = with_number!(x.dtype(), T => {
+        reduce::extreme::<T>(x, flags, T::LOWEST, T::greater)
+    });
+    extreme("max", x, out, flags, reduced)
+}
+
+#[track_caller]
+fn min(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    let x = &some(x, flags, "min");
+    let out = with_number!(x.dtype(), T => {
+        reduce::extreme::<T>(x, flags, T::HIGHEST, T::smaller)
+    });
+    extreme("min", x, out, flags, reduced)
+}
+
+/// `x` with bools as integers, if there is at least one element to choose from.
+#[track_caller]
+fn some(x: &Tensor, flags: &[bool], op: &str) -> Tensor {
+    let shape = x.shape();
+    assert!(count(x, flags) > 0, "{op}: there is no element in shape {shape:?}");
+    x.to_dtype(x.dtype().max(DType::U8))
+}
+
+/// Records an extreme: the gradient flows in equal shares to all elements that attain it.
+fn extreme(
+    op: &'static str,
+    x: &Tensor,
+    out: Tensor,
+    flags: &[bool],
+    reduced: Reduced,
+) -> Tensor {
+    let kept = out.layout.shape;
+    let finished = finish(out.clone(), flags, reduced);
+    record(op, finished, &[x], |tape, _| {
+        tape.edge(x, || {
+            let (x, flags) = (x.saved(), flags.to_vec());
+            move |g: &Tensor| {
+                let attained = x.eq(&out).to_dtype(g.dtype());
+                let shares = sum(&attained, &flags, StayWithLengthOne);
+                attained * (g.reshape_to(kept) / shares)
+            }
+        });
+    })
+}
+
+impl Tensor {
+    /// The position of the greatest element along `axis` (the first of equal ones).
+    ///
+    /// # Panics
+    /// If the axis has length 0.
+    #[track_caller]
+    pub fn argmax(&self, axis: i64) -> Tensor {
+        self.position("argmax", axis, |x| {
+            with_dtype!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
+                // A NaN beats all but another.
+                new > best || (is_nan(new) && !is_nan(best))
+            }))
+        })
+    }
+
+    /// The position of the least element along `axis` (the first of equal ones).
+    ///
+    /// # Panics
+    /// If the axis has length 0.
+    #[track_caller]
+    pub fn argmin(&self, axis: i64) -> Tensor {
+        self.position("argmin", axis, |x| {
+            with_dtype!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
+                new < best || (is_nan(new) && !is_nan(best))
+            }))
+        })
+    }
+
+    #[track_caller]
+    fn position(
+        &self,
+        op: &str,
+        axis: i64,
+        find: impl Fn(&Tensor) -> Vec<i64>,
+    ) -> Tensor {
+        let axis = axis_of(op, axis, self.ndim());
+        let (shape, length) = (self.shape(), self.shape()[axis]);
+        assert!(length > 0, "{op}: axis {axis} of shape {shape:?} is empty");
+        let last = self.detach().transpose(axis as i64, -1);
+        // Rows come in the order of `last`, where the last axis stands in `axis`'s place.
+        let rows = last.layout.shape.with(self.ndim() - 1, 1);
+        let found = Tensor::new(find(&last), rows);
+        found.transpose(axis as i64, -1).squeeze(axis as i64).contiguous()
+    }
+
+    /// Running sums along `axis`.
+    #[track_caller]
+    pub fn cumsum(&self, axis: i64) -> Tensor {
+        let axis = axis_of("cumsum", axis, self.ndim()) as i64;
+        let x = &self.to_dtype(self.dtype().max(DType::I64));
+        let last = x.detach().transpose(axis, -1);
+        let sums = with_dtype!(last.dtype(), T => reduce::cumsum::<T>(&last));
+        let out = sums.transpose(axis, -1).contiguous();
+        record("cumsum", out, &[x], |tape, _| {
+            // Each element is in all sums from its own on: the total less the sums before.
+            tape.edge(x, || move |g: &Tensor| g.sum_keepdim(axis) - g.cumsum(axis) + g);
+        })
+    }
+
+    /// The Euclidean norm of all elements, whatever the shape.
+    #[track_caller]
+    pub fn norm(&self) -> Tensor {
+        self.norm_p(2.0)
+    }
+
+    /// The *p*-norm of all elements: `(Σ |x|ᵖ)^(1/p)`, and for infinite `p` the greatest
+    /// absolute value.
+    ///
+    /// # Panics
+    /// If `p` is not positive.
+    #[track_caller]
+    pub fn norm_p(&self, p: f64) -> Tensor {
+        assert!(p > 0.0, "norm_p: {p} is no positive number");
+        if p == f64::INFINITY {
+            return self.abs().max();
+        }
+        let x = &self.to_dtype(self.dtype().to_float());
+        let flags = vec![true; x.ndim()];
+        let power = |size: f64| match p {
+            1.0 => size,
+            2.0 => size * size,
+            _ => size.powf(p),
+        };
+        let root = |sum: f64| match p {
+            1.0 => sum,
+            2.0 => sum.sqrt(),
+            _ => sum.powf(p.recip()),
+        };
+        let out = with_float!(x.dtype(), T => {
+            reduce::sum::<T, T>(x, &flags, |value| power(value.to_f64().abs()), |sum| root(sum) as T)
+        });
+        record("norm", finish(out, &flags, Go), &[x], |tape, norm| {
+            tape.edge(x, || {
+                let (x, norm) = (x.saved(), norm.saved());
+                move |g: &Tensor| {
+                    // At 0 there is no slope; 0 is one of the subgradients.
+                    let slope = x.sign() * (x.abs() / &norm).pow(p - 1.0);
+                    g * Tensor::where_(&x.eq(0), 0.0, slope)
+                }
+            });
+        })
+    }
+
+    /// Whether every element differs from 0; of no elements, yes.
+    pub fn all(&self) -> bool {
+        self.to_vec_bool().into_iter().all(|is| is)
+    }
+
+    /// Whether some element differs from 0; of no elements, no.
+    pub fn any(&self) -> bool {
+        self.to_vec_bool().into_iter().any(|is| is)
+    }
+}

@@ -1,0 +1,277 @@
+//! Other shapes of the same elements: views share storage, and gradients flow through them.
+
+use super::Tensor;
+use crate::{
+    autograd::{record, unbroadcast},
+    dtype::{DType, with_dtype},
+    layout::Layout,
+    ops::elementwise::{copy, zip_in_place},
+    shape::{Shape, TargetShape, axis_of, broadcast},
+    tensor::{Value, create::constant},
+};
+
+impl Tensor {
+    /// A view with this layout, through which the gradient flows back by `pull`.
+    pub(super) fn view<F>(&self, op: &'static str, layout: Layout, pull: F) -> Tensor
+    where
+        F: FnOnce(&Tensor) -> Tensor + Send + Sync + 'static,
+    {
+        record(op, self.with_layout(layout), &[self], |tape, _| tape.edge(self, || pull))
+    }
+
+    /// The same elements, row after row, in another shape; one length may be `-1`, to be
+    /// found. A view where the layout in memory allows, else a copy.
+    ///
+    /// # Panics
+    /// If the shape has another number of elements.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Into<TargetShape>) -> Tensor {
+        self.reshape_to(shape.into().resolve("reshape", self.shape()))
+    }
+
+    #[track_caller]
+    pub(crate) fn reshape_to(&self, shape: Shape) -> Tensor {
+        let from = self.layout.shape;
+        let out = match self.layout.reshape(shape) {
+            Some(layout) => self.with_layout(layout),
+            None => copy(self).with_layout(Layout::contiguous(shape)),
+        };
+        record("reshape", out, &[self], |tape, _| {
+            tape.edge(self, || move |g: &Tensor| g.reshape_to(from));
+        })
+    }
+
+    /// The elements in one axis.
+    #[track_caller]
+    pub fn flatten(&self) -> Tensor {
+        self.reshape_to(Shape::new(&[self.numel()]))
+    }
+
+    /// This tensor if its elements lie row after row in memory, else such a copy.
+    #[track_caller]
+    pub fn contiguous(&self) -> Tensor {
+        if self.is_contiguous() {
+            return self.clone();
+        }
+        self.copy()
+    }
+
+    /// The same elements in storage of their own.
+    #[track_caller]
+    pub fn copy(&self) -> Tensor {
+        record("copy", copy(self), &[self], |tape, _| tape.edge(self, || Tensor::clone))
+    }
+
+    /// The transpose: a view with the last two axes exchanged.
+    ///
+    /// # Panics
+    /// If there are not exactly two axes (or one: then there is nothing to exchange).
+    #[track_caller]
+    pub fn t(&self) -> Tensor {
+        assert!(
+            self.ndim() <= 2,
+            "t: a matrix is transposed, not shape {:?}; name the axes: transpose(0, 1)",
+            self.shape()
+        );
+        if self.ndim() < 2 { self.clone() } else { self.transpose(0, 1) }
+    }
+
+    /// A view with two axes exchanged; negative ones count from the end.
+    #[track_caller]
+    pub fn transpose(&self, a: i64, b: i64) -> Tensor {
+        let (a, b) =
+            (axis_of("transpose", a, self.ndim()), axis_of("transpose", b, self.ndim()));
+        let mut order: Vec<usize> = (0..self.ndim()).collect();
+        order.swap(a, b);
+        self.permute_to(&order)
+    }
+
+    /// A view whose axes are those of this tensor in another order.
+    ///
+    /// # Panics
+    /// If `order` does not name every axis once.
+    #[track_caller]
+    pub fn permute(&self, order: impl AsRef<[usize]>) -> Tensor {
+        let order = order.as_ref();
+        let mut sorted = order.to_vec();
+        sorted.sort_unstable();
+        assert!(
+            sorted.iter().copied().eq(0..self.ndim()),
+            "permute: {order:?} is no order of the {} axes of shape {:?}",
+            self.ndim(),
+            self.shape()
+        );
+        self.permute_to(order)
+    }
+
+    fn permute_to(&self, order: &[usize]) -> Tensor {
+        let mut back = vec![0; order.len()];
+        for (to, &from) in order.iter().enumerate() {
+            back[from] = to;
+        }
+        self.view("permute", self.layout.permute(order), move |g| g.permute_to(&back))
+    }
+
+    /// A view without the axis, which must have length 1 (else the tensor as it is).
+    #[track_caller]
+    pub fn squeeze(&self, axis: i64) -> Tensor {
+        let axis = axis_of("squeeze", axis, self.ndim());
+        if self.shape()[axis] != 1 {
+            return self.clone();
+        }
+        let from = self.layout.shape;
+        self.view("squeeze", self.layout.select(axis, 0), move |g| g.reshape_to(from))
+    }
+
+    /// A view with one more axis, of length 1, at `axis`; negative ones count from the end
+    /// of the new shape.
+    #[track_caller]
+    pub fn unsqueeze(&self, axis: i64) -> Tensor {
+        let axis = axis_of("unsqueeze", axis, self.ndim() + 1);
+        let from = self.layout.shape;
+        self.view("unsqueeze", self.layout.unsqueeze(axis), move |g| g.reshape_to(from))
+    }
+
+    /// A view stretched to `shape`, as broadcasting stretches an operand; `-1` keeps a
+    /// length. No element is copied: all repetitions are the same memory.
+    #[track_caller]
+    pub fn expand(&self, shape: impl Into<TargetShape>) -> Tensor {
+        let target = shape.into();
+        let missing = target.lengths().len().checked_sub(self.ndim());
+        let lengths = target.lengths().iter().enumerate().map(|(axis, &length)| {
+            match (length, missing.filter(|&missing| axis >= missing)) {
+                (-1, Some(missing)) => Some(self.shape()[axis - missing]),
+                _ => usize::try_from(length).ok(),
+            }
+        });
+        let shape = lengths.collect::<Option<Vec<usize>>>().filter(|lengths| {
+            missing.is_some()
+                && broadcast(self.shape(), lengths)
+                    .is_some_and(|shape| *shape == **lengths)
+        });
+        let Some(shape) = shape else {
+            panic!(
+                "expand: shape {:?} does not broadcast to {:?}",
+                self.shape(),
+                target.lengths()
+            )
+        };
+        let (from, dtype) = (self.layout.shape, self.dtype());
+        let layout = self.layout.broadcast_to(Shape::new(&shape));
+        self.view("expand", layout, move |g| unbroadcast(g, from, dtype))
+    }
+
+    /// A view of `length` elements of `axis`, from `start` on.
+    ///
+    /// # Panics
+    /// If the axis is shorter.
+    #[track_caller]
+    pub fn narrow(&self, axis: i64, start: usize, length: usize) -> Tensor {
+        let axis = axis_of("narrow", axis, self.ndim());
+        assert!(
+            start.checked_add(length).is_some_and(|end| end <= self.shape()[axis]),
+            "narrow: {length} elements from {start} on are not in axis {axis} of shape {:?}",
+            self.shape()
+        );
+        self.part("narrow", move |layout| layout.slice(axis, start, length, 1))
+    }
+
+    /// A view of a part of the elements; `part` finds it in any layout of this shape.
+    pub(super) fn part<F>(&self, op: &'static str, part: F) -> Tensor
+    where
+        F: Fn(&Layout) -> Layout + Send + Sync + 'static,
+    {
+        let shape = self.layout.shape;
+        self.view(op, part(&self.layout), move |g| {
+            let whole = constant(shape, g.dtype(), Value::Float(0.0));
+            let view = whole.with_layout(part(&whole.layout));
+            with_dtype!(g.dtype(), T => zip_in_place::<T>(&view, g, |_, g| g));
+            whole
+        })
+    }
+
+    /// Views of `size` elements along `axis` each; the last may be shorter.
+    ///
+    /// # Panics
+    /// If `size` is 0.
+    #[track_caller]
+    pub fn split(&self, size: usize, axis: i64) -> Vec<Tensor> {
+        assert!(size > 0, "split: parts of 0 elements never end");
+        let length = self.len_of(axis);
+        let starts = (0..length).step_by(size);
+        starts.map(|start| self.narrow(axis, start, size.min(length - start))).collect()
+    }
+
+    /// Views of the elements along `axis`, without that axis.
+    #[track_caller]
+    pub fn unbind(&self, axis: i64) -> Vec<Tensor> {
+        let axis = axis_of("unbind", axis, self.ndim());
+        let at = |i| self.part("unbind", move |layout| layout.select(axis, i));
+        (0..self.shape()[axis]).map(at).collect()
+    }
+
+    /// The tensors one behind the other along `axis`.
+    ///
+    /// # Panics
+    /// If there are none, or their other axes differ in length.
+    #[track_caller]
+    pub fn cat(tensors: &[&Tensor], axis: i64) -> Tensor {
+        let first = tensors.first().expect("cat: there must be at least one tensor");
+        let axis = axis_of("cat", axis, first.ndim());
+        let mut length = 0;
+        for tensor in tensors {
+            let fits = tensor.ndim() == first.ndim()
+                && *tensor.layout.shape.with(axis, 0)
+                    == *first.layout.shape.with(axis, 0);
+            assert!(
+                fits,
+                "cat: shapes {:?} and {:?} differ in more than axis {axis}",
+                first.shape(),
+                tensor.shape()
+            );
+            length += tensor.shape()[axis];
+        }
+        let dtype =
+            tensors.iter().map(|tensor| tensor.dtype()).max().unwrap_or(DType::F32);
+        let tensors: Vec<Tensor> = tensors.iter().map(|t| t.to_dtype(dtype)).collect();
+
+        let out =
+            constant(first.layout.shape.with(axis, length), dtype, Value::Float(0.0));
+        let mut starts = Vec::with_capacity(tensors.len());
+        let mut start = 0;
+        for tensor in &tensors {
+            let length = tensor.shape()[axis];
+            let part = out.with_layout(out.layout.slice(axis, start, length, 1));
+            with_dtype!(dtype, T => zip_in_place::<T>(&part, tensor, |_, new| new));
+            starts.push(start);
+            start += length;
+        }
+        record("cat", out, &tensors.iter().collect::<Vec<_>>(), |tape, _| {
+            for (tensor, start) in tensors.iter().zip(starts) {
+                let length = tensor.shape()[axis];
+                tape.edge(tensor, || {
+                    move |g: &Tensor| g.narrow(axis as i64, start, length)
+                });
+            }
+        })
+    }
+
+    /// The tensors, all of one shape, side by side along a new axis.
+    ///
+    /// # Panics
+    /// If there are none, or their shapes differ.
+    #[track_caller]
+    pub fn stack(tensors: &[&Tensor], axis: i64) -> Tensor {
+        let first = tensors.first().expect("stack: there must be at least one tensor");
+        for tensor in tensors {
+            assert!(
+                tensor.shape() == first.shape(),
+                "stack: shapes {:?} and {:?} differ",
+                first.shape(),
+                tensor.shape()
+            );
+        }
+        let raised: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(axis)).collect();
+        Tensor::cat(&raised.iter().collect::<Vec<_>>(), axis)
+    }
+}
