@@ -46,15 +46,14 @@ fn product<T: Element + LinalgScalar>(a: &Tensor, b: &Tensor, batch: &[usize]) -
     };
     let out_layout = Layout::contiguous(out_shape);
     let layouts = [&leading(&a_layout), &leading(&b_layout), &leading(&out_layout)];
-    let matrix = |values, layout: &Layout, start| matrix_at(values, layout, start);
-    if m * n == 0 {
+    if m * k * n == 0 {
         return Tensor::new(out, out_shape);
     }
     walk(layouts, |Row { start, length, step }| {
         for i in 0..length {
             let [a_at, b_at, out_at] = std::array::from_fn(|j| start[j] + i * step[j]);
-            let a = matrix(&a_values, &a_layout, a_at);
-            let b = matrix(&b_values, &b_layout, b_at);
+            let a = matrix_at(&a_values, &a_layout, a_at);
+            let b = matrix_at(&b_values, &b_layout, b_at);
             let out = &mut out[out_at..out_at + m * n];
             let mut out =
                 ArrayViewMut2::from_shape((m, n), out).expect("the rows lie one by one");
@@ -69,6 +68,6 @@ fn matrix_at<'a, T>(values: &'a [T], layout: &Layout, start: usize) -> ArrayView
     let last = layout.shape.len() - 1;
     let shape = (layout.shape[last - 1], layout.shape[last]);
     let strides = (layout.strides[last - 1], layout.strides[last]);
-    let values = if shape.0 * shape.1 == 0 { &values[..0] } else { &values[start..] };
-    ArrayView2::from_shape(shape.strides(strides), values).expect("a layout stays inside")
+    ArrayView2::from_shape(shape.strides(strides), &values[start..])
+        .expect("a layout stays inside")
 }

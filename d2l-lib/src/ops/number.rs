@@ -64,7 +64,7 @@ macro_rules! float {
 }
 
 macro_rules! integer {
-    ($type:ty, $magnitude:expr, $natural:expr) => {
+    ($type:ty, $magnitude:expr) => {
         impl Number for $type {
             const LOWEST: Self = <$type>::MIN;
             const HIGHEST: Self = <$type>::MAX;
@@ -80,14 +80,18 @@ macro_rules! integer {
             fn times(self, other: Self) -> Self {
                 self.wrapping_mul(other)
             }
-            #[track_caller]
             fn to_power(self, exponent: Self) -> Self {
-                let Some(exponent) = $natural(exponent) else {
-                    panic!(
-                        "pow: integers have no power {exponent}; convert to a float type"
-                    )
-                };
-                self.wrapping_pow(exponent)
+                // Repeated squaring; `pow` refused negative exponents before.
+                let (mut power, mut square, mut left): (Self, Self, Self) =
+                    (1, self, exponent);
+                while left > 0 {
+                    if left & 1 == 1 {
+                        power = power.wrapping_mul(square);
+                    }
+                    square = square.wrapping_mul(square);
+                    left >>= 1;
+                }
+                power
             }
             #[inline]
             fn magnitude(self) -> Self {
@@ -99,8 +103,8 @@ macro_rules! integer {
 
 float!(f32);
 float!(f64);
-integer!(i64, i64::wrapping_abs, |exponent| u32::try_from(exponent).ok());
-integer!(u8, |value| value, |exponent| Some(u32::from(exponent)));
+integer!(i64, i64::wrapping_abs);
+integer!(u8, |value| value);
 
 /// Runs `$body` with `$T` standing for the Rust type of `$dtype`, which must not be bool.
 macro_rules! with_number {

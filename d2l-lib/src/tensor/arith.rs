@@ -169,6 +169,10 @@ impl Tensor {
             return mul(self, self.into());
         }
         let (a, b, shape) = meet("pow", self, exponent, number);
+        assert!(
+            b.dtype() != DType::I64 || b.numel() == 0 || b.min().item() >= 0.0,
+            "pow: integers have no negative powers; convert to a float type"
+        );
         let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::to_power));
         record("pow", out, &[&a, &b], |tape, out| {
             edge!(tape, a, [a, b], |g| {
@@ -242,9 +246,10 @@ fn where_(condition: &Tensor, a: &Tensor, b: Value) -> Tensor {
 /// halves where they were equal.
 #[track_caller]
 fn chosen(op: &'static str, out: Tensor, a: Tensor, b: Tensor) -> Tensor {
+    // Nothing where the other one was chosen; both sides of a NaN count as chosen.
     fn share(out: &Tensor, own: &Tensor, other: &Tensor) -> Tensor {
         let dtype = out.dtype();
-        own.eq(out).to_dtype(dtype) * (1.0 - 0.5 * own.eq(other).to_dtype(dtype))
+        1.0 - other.eq(out).to_dtype(dtype) * (1.0 - 0.5 * own.eq(other).to_dtype(dtype))
     }
     record(op, out, &[&a, &b], |tape, out| {
         edge!(tape, a, [out, a, b], |g| g * share(&out, &a, &b));

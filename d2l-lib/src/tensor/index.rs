@@ -226,19 +226,16 @@ impl Selection {
         let (mut steps, mut picks) = (Vec::new(), Vec::new());
         // `from` counts the axes of the tensor, `to` those of what is taken.
         let (mut from, mut to) = (0, 0);
-        let length_of = |from: usize| match shape.get(from) {
-            Some(&length) => length,
-            None => panic!("{op}: the index names more axes than shape {shape:?} has"),
-        };
         for AxisIndex(kind) in index.0 {
             match kind {
                 Kind::At(at) => {
-                    let at = place(op, at, length_of(from), shape);
+                    let at = place(op, at, length_of(op, shape, from), shape);
                     steps.push(Step::Select { axis: to, at });
                     from += 1;
                 }
                 Kind::Range { start, end, step } => {
-                    let (start, length) = range(op, start, end, length_of(from), shape);
+                    let (start, length) =
+                        range(op, start, end, length_of(op, shape, from), shape);
                     steps.push(Step::Slice {
                         axis: to,
                         start,
@@ -266,10 +263,11 @@ impl Selection {
                         !dtype.is_float(),
                         "{op}: positions are whole numbers, not {dtype}"
                     );
-                    let length = length_of(from);
-                    let found: Vec<i64> = (positions.to_vec_i64().into_iter())
-                        .map(|at| place(op, at, length, shape) as i64)
-                        .collect();
+                    let length = length_of(op, shape, from);
+                    let mut found = positions.to_vec_i64();
+                    for at in &mut found {
+                        *at = place(op, *at, length, shape) as i64;
+                    }
                     picks.push((to, Tensor::new(found, positions.layout.shape)));
                     (from, to) = (from + 1, to + 1);
                 }
@@ -297,12 +295,13 @@ impl Selection {
         let layout = self.basic(layout);
         let mut picked = Shape::new(&[]);
         for (_, positions) in &self.picks {
-            picked = broadcast(&picked, positions.shape()).unwrap_or_else(|| {
+            let Some(both) = broadcast(&picked, positions.shape()) else {
                 panic!(
                     "i: positions of shapes {picked:?} and {:?} do not broadcast",
                     positions.shape()
                 )
-            });
+            };
+            picked = both;
         }
         let axes: Vec<usize> = self.picks.iter().map(|(axis, _)| *axis).collect();
         let neighbours = axes.windows(2).all(|pair| pair[0] + 1 == pair[1]);
@@ -331,6 +330,14 @@ impl Selection {
         let lengths =
             [&layout.only(before, 0).shape[..], &picked[..], &block.shape[..]].concat();
         (Picks { starts, block }, Shape::new(&lengths))
+    }
+}
+
+#[track_caller]
+fn length_of(op: &str, shape: &[usize], axis: usize) -> usize {
+    match shape.get(axis) {
+        Some(&length) => length,
+        None => panic!("{op}: the index names more axes than shape {shape:?} has"),
     }
 }
 

@@ -103,8 +103,12 @@ impl Tensor {
     #[track_caller]
     fn refuse_overlap(&self, op: &str) {
         let layout = &self.layout;
-        let repeated =
-            layout.shape.iter().zip(layout.strides).any(|(&n, step)| n > 1 && step == 0);
+        let repeated = self.numel() > 0
+            && layout
+                .shape
+                .iter()
+                .zip(layout.strides)
+                .any(|(&n, step)| n > 1 && step == 0);
         assert!(
             !repeated,
             "{op}: an expanded tensor repeats its elements; copy it first"

@@ -92,7 +92,7 @@ impl Tensor {
         record("relu", out, &[&x], |tape, y| {
             tape.edge(&x, || {
                 let y = y.saved();
-                move |g: &Tensor| g * y.gt(0)
+                move |g: &Tensor| Tensor::where_(&y.le(0), 0.0, g)
             });
         })
     }

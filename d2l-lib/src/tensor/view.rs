@@ -271,6 +271,7 @@ impl Tensor {
                 tensor.shape()
             );
         }
+        let axis = axis_of("stack", axis, first.ndim() + 1) as i64;
         let raised: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(axis)).collect();
         Tensor::cat(&raised.iter().collect::<Vec<_>>(), axis)
     }

@@ -1,0 +1,198 @@
+//! Every differentiable operation against finite differences, and how graphs live and die.
+
+use d2l::{autograd::check::check_gradients, prelude::*};
+
+#[track_caller]
+fn check(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[&Tensor]) {
+    if let Err(wrong) = check_gradients(f, inputs) {
+        panic!("{wrong}");
+    }
+}
+
+/// Numbers away from 0, where some functions have no derivative.
+fn numbers<const N: usize>(shape: [usize; N]) -> Tensor {
+    let x = Tensor::randn(shape);
+    &x + x.sign() * 0.2
+}
+
+macro_rules! gradient {
+    ($($name:ident: [$($shape:expr),*] $f:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            check($f, &[$(&numbers($shape)),*]);
+        }
+    )*};
+}
+
+gradient! {
+    add: [[3, 4], [4]] |x| &x[0] + &x[1];
+    sub: [[4], [3, 1]] |x| &x[0] - &x[1];
+    mul: [[2, 3, 4], [3, 1]] |x| &x[0] * &x[1];
+    div: [[3, 4], [3, 4]] |x| &x[0] / &x[1];
+    neg: [[3]] |x| -&x[0];
+    numbers_on_the_left: [[3]] |x| (2.0 - &x[0]) * (3.0 / &x[0]) + 2 * &x[0];
+    pow_number: [[3]] |x| x[0].pow(3.0) + x[0].pow(2) + x[0].abs().pow(0.3);
+    pow_tensor: [[3], [2, 3]] |x| x[0].abs().pow(&x[1]);
+    exp: [[3]] |x| x[0].exp();
+    ln: [[3]] |x| x[0].abs().ln();
+    sqrt: [[3]] |x| x[0].abs().sqrt();
+    sin: [[3]] |x| x[0].sin();
+    cos: [[3]] |x| x[0].cos();
+    tanh: [[3]] |x| x[0].tanh();
+    sigmoid: [[3]] |x| x[0].sigmoid();
+    relu: [[9]] |x| x[0].relu();
+    abs: [[9]] |x| x[0].abs();
+    clamp: [[9]] |x| x[0].clamp(-0.5, 0.7);
+    floor_and_round: [[9]] |x| x[0].floor() * &x[0] + x[0].round();
+    maximum: [[9], [9]] |x| x[0].maximum(&x[1]);
+    minimum: [[3, 3], [3]] |x| x[0].minimum(&x[1]);
+    where_: [[3, 3], [3]] |x| Tensor::where_(&x[0].gt(0), &x[0], &x[1]);
+    sum: [[2, 3]] |x| x[0].sum();
+    sum_axes: [[2, 3, 4]] |x| x[0].sum_axis([0, -1]);
+    mean_keepdim: [[2, 3]] |x| &x[0] - x[0].mean_keepdim(1);
+    max: [[3, 3]] |x| x[0].max_axis(0) + x[0].max();
+    min: [[3, 3]] |x| x[0].min_axis(1) + x[0].min();
+    var: [[3, 4]] |x| x[0].var_axis(1);
+    std: [[3, 4]] |x| x[0].std_axis(0);
+    cumsum: [[3, 4]] |x| x[0].cumsum(0) + x[0].cumsum(1);
+    norm: [[3, 4]] |x| x[0].norm();
+    norm_p: [[5]] |x| x[0].norm_p(1.0) + x[0].norm_p(3.0) + x[0].norm_p(f64::INFINITY);
+    dot: [[5], [5]] |x| x[0].dot(&x[1]);
+    mv: [[3, 5], [5]] |x| x[0].mv(&x[1]);
+    mm: [[3, 5], [2, 5]] |x| x[0].mm(&x[1].t());
+    matmul_batched: [[2, 1, 3, 4], [5, 4, 2]] |x| x[0].matmul(&x[1]);
+    outer: [[3], [2]] |x| x[0].outer(&x[1]);
+    reshape: [[3, 4]] |x| x[0].t().reshape([2, 6]);
+    permute: [[2, 3, 4]] |x| x[0].permute([1, 2, 0]);
+    squeeze_and_unsqueeze: [[2, 1, 3]] |x| x[0].squeeze(1).unsqueeze(0);
+    expand: [[3, 1]] |x| x[0].expand([2, 3, 4]);
+    index: [[4, 5]] |x| x[0].i((1.., -2)) * x[0].i((2, 0..3));
+    gather: [[4, 5]] |x| x[0].i((tensor([1, 1, 3]), 2..));
+    cat: [[2, 3], [1, 3]] |x| Tensor::cat(&[&x[0], &x[1], &x[0]], 0);
+    stack: [[2, 3], [2, 3]] |x| Tensor::stack(&[&x[0], &x[1]], -1);
+    split: [[5]] |x| { let parts = x[0].split(2, 0); &parts[0] * &parts[1] + parts[2].sum() };
+    unbind: [[2, 3]] |x| { let rows = x[0].unbind(0); &rows[0] * &rows[1] };
+    copy: [[3]] |x| x[0].copy() * &x[0];
+}
+
+#[test]
+fn gradients_add_up_until_they_are_zeroed() {
+    let x = tensor([1.0, 2.0]).requires_grad();
+    (&x * &x).sum().backward();
+    x.sum().backward();
+    assert_eq!(x.grad().unwrap().to_vec(), [3.0, 5.0]);
+    x.zero_grad();
+    assert!(x.grad().is_none());
+}
+
+#[test]
+fn a_value_used_twice_gets_both_gradients() {
+    let x = tensor(3.0).requires_grad();
+    let y = &x * 2.0;
+    (&y * &y + &y).backward();
+    assert_eq!(x.grad().unwrap().item(), 26.0);
+}
+
+#[test]
+fn detached_values_are_constants() {
+    let x = Tensor::arange(0.0..4.0).requires_grad();
+    let y = &x * &x;
+    let u = y.detach();
+    assert!(u.same_storage(&y) && u.is_leaf() && !y.is_leaf());
+    (u * &x).sum().backward();
+    assert_eq!(x.grad().unwrap().to_vec(), [0.0, 1.0, 4.0, 9.0]);
+}
+
+#[test]
+fn gradients_come_in_the_dtype_of_the_leaf() {
+    let x = tensor([1.0, 2.0]).requires_grad();
+    (&x * tensor_f64([3.0, 4.0])).sum().backward();
+    let grad = x.grad().unwrap();
+    assert_eq!((grad.dtype(), grad.to_vec()), (DType::F32, vec![3.0, 4.0]));
+}
+
+#[test]
+fn a_gradient_uses_the_values_of_before_a_write() {
+    let x = tensor([2.0, 3.0]).requires_grad();
+    let weights = tensor([10.0, 20.0]);
+    let y = (&x * &weights).sum();
+    weights.fill_(0.0);
+    y.backward();
+    assert_eq!(x.grad().unwrap().to_vec(), [10.0, 20.0]);
+}
+
+#[test]
+fn assigning_operators_keep_the_graph() {
+    let x = tensor([1.0, 2.0]).requires_grad();
+    let mut total = Tensor::zeros(2);
+    for _ in 0..3 {
+        total += &x * &x;
+    }
+    total.sum().backward();
+    assert_eq!(x.grad().unwrap().to_vec(), [6.0, 12.0]);
+}
+
+#[test]
+fn no_grad_is_undone_by_a_panic_too() {
+    let x = tensor(1.0).requires_grad();
+    let panicked = std::panic::catch_unwind(|| no_grad(|| panic!("on purpose")));
+    assert!(panicked.is_err());
+    assert!((&x * 2.0).needs_grad());
+}
+
+#[test]
+fn a_chain_of_100_000_operations_fits_any_stack() {
+    let small_stack = std::thread::Builder::new().stack_size(64 * 1024);
+    let run = || {
+        let x = tensor(1.0).requires_grad();
+        let mut y = &x + 0.0;
+        for _ in 0..100_000 {
+            y = y + 1.0;
+        }
+        let never_differentiated = &y + 1.0;
+        y.backward();
+        drop((y, never_differentiated));
+        x.grad().map(|grad| grad.item())
+    };
+    assert_eq!(small_stack.spawn(run).unwrap().join().unwrap(), Some(1.0));
+}
+
+#[test]
+fn a_graph_never_differentiated_is_dropped_without_recursion() {
+    let run = || {
+        let x = tensor(1.0).requires_grad();
+        let mut y = &x + 0.0;
+        for _ in 0..100_000 {
+            y = y * 1.0;
+        }
+        y.item()
+    };
+    let small_stack = std::thread::Builder::new().stack_size(64 * 1024);
+    assert_eq!(small_stack.spawn(run).unwrap().join().unwrap(), 1.0);
+}
+
+#[test]
+#[should_panic(expected = "backward: shape [3] is no scalar")]
+fn only_scalars_start_a_gradient() {
+    tensor([1.0, 2.0, 3.0]).requires_grad().exp().backward();
+}
+
+#[test]
+#[should_panic(expected = "backward: `sum` was differentiated before")]
+fn a_graph_is_used_once() {
+    let y = tensor([1.0, 2.0]).requires_grad().exp().sum();
+    y.backward();
+    y.backward();
+}
+
+#[test]
+#[should_panic(expected = "add_: writes in place are not recorded")]
+fn a_parameter_is_written_only_inside_no_grad() {
+    tensor([1.0]).requires_grad().add_(1.0);
+}
+
+#[test]
+#[should_panic(expected = "requires_grad: only floats have gradients, not i64")]
+fn integers_have_no_gradient() {
+    let _ = tensor([1, 2]).requires_grad();
+}
