@@ -1,6 +1,4 @@
-//! What crosses crates: the whole pipeline on real books, drift, the rules of this repository.
+//! What crosses crates: the rules of this repository. The tests of the whole pipeline join with the
+//! commands that they run.
 
-mod drift;
-mod mistakes;
-mod pipeline;
 mod tidy;

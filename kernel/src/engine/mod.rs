@@ -163,7 +163,9 @@ pub struct CellDiagnostic {
     pub notes: Vec<String>,
 }
 
-pub mod evcxr;
+mod evcxr;
+#[cfg(target_os = "linux")]
+mod warm;
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -172,25 +174,43 @@ pub enum EngineError {
     /// A tool is missing or the prelude crate does not compile.
     #[error("the engine did not start: {0}")]
     Start(String),
+    /// A file or a process failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }
 
 /// Runs the cells of one session.
 #[derive(Debug)]
 pub struct Engine {
-    inner: evcxr::EvcxrEngine,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    #[cfg(target_os = "linux")]
+    Warm(Box<warm::WarmEngine>),
+    Evcxr(Box<evcxr::EvcxrEngine>),
 }
 
 /// Stops a running cell from another thread.
 #[derive(Debug, Clone)]
-pub struct Interrupter {}
+pub struct Interrupter {
+    #[cfg(target_os = "linux")]
+    stop: Option<std::sync::Arc<warm::Stop>>,
+}
 
 impl Interrupter {
-    /// Stops the running cell.
-    pub fn interrupt(&self) {}
+    /// Stops the running cell; nothing happens if none runs.
+    pub fn interrupt(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(stop) = &self.stop {
+            stop.interrupt();
+        }
+    }
 }
 
 impl Engine {
-    /// Starts an engine.
+    /// Starts an engine; `progress` hears of anything that takes long.
     ///
     /// # Errors
     /// See [`EngineError`].
@@ -198,20 +218,32 @@ impl Engine {
         config: EngineConfig,
         progress: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
-        Ok(Self { inner: evcxr::EvcxrEngine::start(config, progress)? })
+        #[cfg(target_os = "linux")]
+        if config.backend != Backend::Evcxr {
+            let engine = warm::WarmEngine::start(config, progress)?;
+            return Ok(Self { inner: Inner::Warm(Box::new(engine)) });
+        }
+        let engine = evcxr::EvcxrEngine::start(config, progress)?;
+        Ok(Self { inner: Inner::Evcxr(Box::new(engine)) })
     }
 
-    /// Runs one cell.
-    pub fn execute(
-        &mut self,
-        cell: &CellSource,
-        sink: &mut dyn FnMut(Event),
-    ) -> Execution {
-        self.inner.execute(cell, sink)
+    /// Runs one cell; `sink` hears what happens while it runs.
+    pub fn execute(&mut self, cell: &CellSource, sink: &mut dyn FnMut(Event)) -> Execution {
+        match &mut self.inner {
+            #[cfg(target_os = "linux")]
+            Inner::Warm(engine) => engine.execute(cell, sink),
+            Inner::Evcxr(engine) => engine.execute(cell, sink),
+        }
     }
 
     /// A handle that stops cells.
     pub fn interrupter(&self) -> Interrupter {
-        Interrupter {}
+        Interrupter {
+            #[cfg(target_os = "linux")]
+            stop: match &self.inner {
+                Inner::Warm(engine) => Some(engine.stop()),
+                Inner::Evcxr(_) => None,
+            },
+        }
     }
 }

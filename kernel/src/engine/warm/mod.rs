@@ -1,0 +1,409 @@
+//! The fast back end: a warm rustc that forks for each cell, a direct link, a runner of our own.
+
+mod cell;
+mod diagnostic;
+mod runner;
+mod server;
+mod session;
+mod support;
+
+use super::{
+    CellDiagnostic, CellError, CellSource, EngineConfig, EngineError, ErrorKind, Event, Execution,
+    Outcome,
+};
+use diagnostic::Message;
+use runner::{End, Runner};
+use server::{Emit, Server};
+use session::{Generated, Plan, Session, Variable};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use support::Support;
+
+pub(in crate::engine) use runner::Stop;
+
+/// How often a cell is compiled anew with a better plan before its errors are shown.
+const ATTEMPTS: usize = 6;
+
+/// A session on the warm compiler.
+#[derive(Debug)]
+pub(super) struct WarmEngine {
+    config: EngineConfig,
+    support: Support,
+    objects: Server,
+    types: Server,
+    runner: Runner,
+    session: Session,
+    sources: BTreeMap<u64, Source>,
+    work: tempfile::TempDir,
+    next: u64,
+}
+
+/// A compiled cell's text, to say where a panic was.
+#[derive(Debug)]
+struct Source {
+    generated: Generated,
+    text: String,
+}
+
+impl WarmEngine {
+    pub(super) fn start(
+        config: EngineConfig,
+        progress: &mut dyn FnMut(String),
+    ) -> Result<Self, EngineError> {
+        let support = Support::prepare(&config, progress)?;
+        let work = tempfile::Builder::new().prefix("d2l-cells-").tempdir()?;
+        let name = config.prelude.as_ref().map(|p| p.name.clone());
+        let start = |emit| Server::start(&support, name.as_deref(), work.path(), emit);
+        let (mut objects, mut types) = (start(Emit::Object)?, start(Emit::Types)?);
+        let runner = Runner::start(&support, &config.work_dir)?;
+        objects.wait_ready()?;
+        types.wait_ready()?;
+        Ok(Self {
+            config,
+            support,
+            objects,
+            types,
+            runner,
+            session: Session::default(),
+            sources: BTreeMap::new(),
+            work,
+            next: 1,
+        })
+    }
+
+    pub(super) fn stop(&self) -> Arc<Stop> {
+        self.runner.stop()
+    }
+
+    pub(super) fn execute(&mut self, cell: &CellSource, sink: &mut dyn FnMut(Event)) -> Execution {
+        let started = Instant::now();
+        let text = without_save_line(&cell.code);
+        let outcome = match self.run_cell(&cell.name, &text, sink) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Failed(failure(ErrorKind::Internal, error.to_string(), &cell.name)),
+        };
+        Execution { outcome, elapsed: started.elapsed() }
+    }
+
+    fn run_cell(
+        &mut self,
+        name: &str,
+        text: &str,
+        sink: &mut dyn FnMut(Event),
+    ) -> Result<Outcome, EngineError> {
+        let id = self.next;
+        self.next += 1;
+        if text.trim_start().starts_with(':') {
+            let message = "commands such as `:dep` are not supported by the fast engine yet";
+            return Ok(Outcome::Failed(failure(ErrorKind::Internal, message.into(), name)));
+        }
+        let cell = cell::split(text);
+        let folder = self.work.path().join(id.to_string());
+        std::fs::create_dir_all(&folder)?;
+        let (generated, plan) = match self.compile(id, text, cell.as_ref(), &folder)? {
+            Ok(compiled) => compiled,
+            Err((messages, generated)) => {
+                return Ok(Outcome::Failed(self.compile_error(&messages, &generated, id, text, name)));
+            }
+        };
+        let cell = cell.unwrap_or_default();
+        let library = folder.join("cell.so");
+        link(&folder.join("srv.o"), &library)?;
+        let types = variable_types(&folder);
+        let source = Source { generated, text: text.to_owned() };
+        self.sources.insert(id, source);
+
+        let end = self.runner.run(id, &library, sink)?;
+        let lost = self.session.commit(id, text, &cell);
+        if !lost.is_empty() {
+            let list = lost.join(", ");
+            sink(Event::Stderr(format!("note: {list} dropped: the type was redefined\n")));
+        }
+        for name in &plan.not_stored {
+            self.session.variables.remove(name);
+            let why = "it was moved, or borrows from another variable, in an earlier cell";
+            self.session.gone.insert(name.clone(), why.into());
+        }
+        match end {
+            End::Done(value) => {
+                for (variable, mutable) in &cell.bindings {
+                    let stored = plan.stored_as.get(variable).or_else(|| types.get(variable));
+                    if let Some(type_name) = stored.filter(|_| !plan.not_stored.contains(variable)) {
+                        self.session.gone.remove(variable);
+                        let new = Variable { type_name: type_name.clone(), mutable: *mutable };
+                        self.session.variables.insert(variable.clone(), new);
+                    }
+                }
+                Ok(Outcome::Done(value))
+            }
+            End::Panic { message, file, line, column } => {
+                let interrupted = self.runner.was_interrupted();
+                let kind = if interrupted { ErrorKind::Interrupted } else { ErrorKind::Panic };
+                let place = self.panic_place(&file, line, column, id);
+                Ok(Outcome::Failed(panic_error(kind, message, place, name, text)))
+            }
+            End::Returned(message) => {
+                Ok(Outcome::Failed(failure(ErrorKind::Returned, message, name)))
+            }
+            End::Died { how, kept, interrupted } => {
+                let state = match kept {
+                    true => "variables are as they were before the cell",
+                    false => {
+                        self.session.variables.clear();
+                        "all variables are lost"
+                    }
+                };
+                let (kind, what) = match interrupted {
+                    true => (ErrorKind::Interrupted, "interrupted".to_owned()),
+                    false => (ErrorKind::Crash, format!("the cell's process died: {how}")),
+                };
+                Ok(Outcome::Failed(failure(kind, format!("{what}; {state}"), name)))
+            }
+            End::Lost => {
+                self.runner = Runner::start(&self.support, &self.config.work_dir)?;
+                self.session.variables.clear();
+                let message = "the runner was killed; all variables are lost".into();
+                Ok(Outcome::Failed(failure(ErrorKind::Crash, message, name)))
+            }
+        }
+    }
+
+    /// Compiles a cell, trying again with what the compiler's errors teach about it.
+    #[expect(clippy::type_complexity, reason = "the two ends of one compilation")]
+    fn compile(
+        &mut self,
+        id: u64,
+        text: &str,
+        cell: Option<&cell::Cell>,
+        folder: &Path,
+    ) -> Result<Result<(Generated, Plan), (Vec<Message>, Generated)>, EngineError> {
+        let prelude = self.config.prelude.as_ref();
+        let import = prelude.map(|p| p.import.clone()).unwrap_or_default();
+        let prelude_name = prelude.map(|p| p.name.clone());
+        let binds = cell.is_some_and(|c| !c.bindings.is_empty());
+        let emit = if binds { Emit::Types } else { Emit::Object };
+        let mut plan = Plan::default();
+        for attempt in 1.. {
+            let generated = self.session.generate(id, text, cell, &import, &plan);
+            std::fs::write(folder.join("cell.rs"), &generated.code)?;
+            for stale in ["srv.o", "srv.mir", "messages.json"] {
+                let _ = std::fs::remove_file(folder.join(stale));
+            }
+            let server = if binds { &mut self.types } else { &mut self.objects };
+            let compiled = match server.compile(folder) {
+                Ok(compiled) => compiled,
+                Err(_) => {
+                    let name = prelude_name.as_deref();
+                    *server = Server::start(&self.support, name, self.work.path(), emit)?;
+                    server.wait_ready()?;
+                    server::compile_cold(&self.support, name, folder, emit)?
+                }
+            };
+            let messages = diagnostic::read(folder);
+            if compiled && messages.is_empty() {
+                let closures = closure_types(folder);
+                let unnamed = variable_types(folder)
+                    .into_iter()
+                    .filter(|(_, type_name)| type_name.contains("{closure@") || type_name.contains("impl "));
+                let mut again = false;
+                for (name, type_name) in unnamed {
+                    again = true;
+                    match closures.get(&type_name) {
+                        Some(boxed) if !plan.stored_as.contains_key(&name) => {
+                            plan.stored_as.insert(name, boxed.clone());
+                        }
+                        _ => {
+                            plan.stored_as.remove(&name);
+                            plan.not_stored.insert(name);
+                        }
+                    }
+                }
+                if !again {
+                    return Ok(Ok((generated, plan)));
+                }
+            } else if attempt == ATTEMPTS || !learn(&messages, &generated, &mut plan) {
+                return Ok(Err((messages, generated)));
+            }
+        }
+        unreachable!("the loop returns")
+    }
+
+    fn compile_error(
+        &self,
+        messages: &[Message],
+        generated: &Generated,
+        id: u64,
+        text: &str,
+        name: &str,
+    ) -> CellError {
+        let mut diagnostics: Vec<CellDiagnostic> = messages
+            .iter()
+            .map(|m| diagnostic::in_cell_coordinates(m, generated, id, text))
+            .collect();
+        for d in &mut diagnostics {
+            for (variable, why) in &self.session.gone {
+                if d.message.contains(&format!("`{variable}`")) && d.message.contains("cannot find") {
+                    d.notes.push(format!("note: `{variable}` is not kept from an earlier cell: {why}"));
+                    d.notes.push("help: clone it before, or do both in one cell".into());
+                }
+            }
+        }
+        if diagnostics.is_empty() {
+            return failure(ErrorKind::Internal, "the compiler gave no object and no message".into(), name);
+        }
+        let all = |ansi| {
+            let each = diagnostics.iter().map(|d| diagnostic::render(d, name, text, ansi));
+            each.collect::<Vec<_>>().join("\n")
+        };
+        let (plain, ansi) = (all(false), all(true));
+        let message = diagnostics[0].message.clone();
+        CellError { kind: ErrorKind::Compile, message, diagnostics, plain, ansi }
+    }
+
+    /// Where in the running cell a panic was, if it was in code of a cell.
+    fn panic_place(&self, file: &str, line: usize, column: usize, id: u64) -> Option<(usize, usize)> {
+        let path = PathBuf::from(file);
+        let number: u64 = path.parent()?.file_name()?.to_str()?.parse().ok()?;
+        let source = self.sources.get(&number).filter(|_| path.ends_with("cell.rs"))?;
+        let code = &source.generated.code;
+        let start: usize = code.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+        let within: usize =
+            code[start..].chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+        let (cell, offset) = source.generated.origin(start + within)?;
+        (cell == id).then(|| diagnostic::position(&self.sources[&cell].text, offset))
+    }
+}
+
+/// Improves the plan by what errors say about our own code; false if they are all the user's.
+fn learn(messages: &[Message], generated: &Generated, plan: &mut Plan) -> bool {
+    let before = (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque);
+    for message in messages {
+        for (start, end, ..) in &message.places {
+            let touches = |range: &std::ops::Range<usize>| range.start <= *start && *end <= range.end;
+            if let Some((_, name)) = generated.stores.iter().find(|(range, _)| touches(range)) {
+                plan.stored_as.remove(name);
+                plan.not_stored.insert(name.clone());
+            } else if !generated.show.is_empty() && touches(&generated.show) {
+                plan.opaque = true;
+            }
+        }
+    }
+    if generated.reduced && !plan.all_items {
+        plan.all_items = true;
+    }
+    before != (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque)
+}
+
+/// Name → type of each variable that the cell stores, from the compiler's own words.
+fn variable_types(folder: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(folder.join("srv.mir")).unwrap_or_default();
+    let mut types = BTreeMap::new();
+    for line in text.lines() {
+        let Some((_, call)) = line.split_once("= cell_runtime::put::<") else { continue };
+        let Some((type_name, rest)) = call.split_once(">(const \"") else { continue };
+        let Some((name, _)) = rest.split_once('"') else { continue };
+        types.insert(name.to_owned(), type_name.to_owned());
+    }
+    types
+}
+
+/// Type of a closure → the boxed type that can hold it.
+fn closure_types(folder: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(folder.join("srv.mir")).unwrap_or_default();
+    let mut types = BTreeMap::new();
+    for line in text.lines().filter(|l| l.starts_with("fn ") && l.contains("(_1: ")) {
+        let Some((_, signature)) = line.split_once("(_1: ") else { continue };
+        let Some(end) = signature.find("{closure@") else { continue };
+        let how = match signature[..end].trim() {
+            "&" => "Fn",
+            "&mut" => "FnMut",
+            "" => "FnOnce",
+            _ => continue,
+        };
+        let Some(close) = signature[end..].find('}') else { continue };
+        let closure = &signature[end..=end + close];
+        let rest = &signature[end + close + 1..];
+        let Some((arguments, result)) = rest.rsplit_once(") -> ") else { continue };
+        let arguments: String = arguments.trim_start_matches(", ").to_owned();
+        let types_only = strip_names(&arguments);
+        let result = result.trim_end_matches(" {");
+        let boxed = format!("::std::boxed::Box<dyn {how}({types_only}) -> {result}>");
+        types.insert(closure.to_owned(), boxed);
+    }
+    types
+}
+
+/// `_2: f32, _3: &str` → `f32, &str`.
+fn strip_names(arguments: &str) -> String {
+    let mut out = String::new();
+    let mut rest = arguments;
+    while let Some(at) = rest.find('_') {
+        let digits = rest[at + 1..].chars().take_while(char::is_ascii_digit).count();
+        let after = at + 1 + digits;
+        if digits > 0 && rest[after..].starts_with(": ") {
+            out.push_str(&rest[..at]);
+            rest = &rest[after + 2..];
+        } else {
+            out.push_str(&rest[..after]);
+            rest = &rest[after..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn link(object: &Path, library: &Path) -> Result<(), EngineError> {
+    let linked = |command: &mut std::process::Command| {
+        command.arg("-shared").arg(object).arg("-o").arg(library).output()
+    };
+    let direct = linked(std::process::Command::new("ld").arg("-Bsymbolic-functions"));
+    if direct.is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    let output = linked(std::process::Command::new("cc").arg("-Wl,-Bsymbolic-functions"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(EngineError::Start(String::from_utf8_lossy(&output.stderr).into_owned())),
+    }
+}
+
+/// The cell with a first line `//#@save …` or `#@save …` blanked, so that lines keep their numbers.
+fn without_save_line(code: &str) -> String {
+    let first = code.lines().next().unwrap_or_default();
+    let marker = first.trim_start().trim_start_matches("//");
+    match marker.starts_with("#@save") {
+        true => format!("{}{}", " ".repeat(first.len()), &code[first.len()..]),
+        false => code.to_owned(),
+    }
+}
+
+fn failure(kind: ErrorKind, message: String, name: &str) -> CellError {
+    let plain = format!("error: {message}\n --> {name}\n");
+    CellError { kind, message, diagnostics: Vec::new(), ansi: plain.clone(), plain }
+}
+
+fn panic_error(
+    kind: ErrorKind,
+    message: String,
+    place: Option<(usize, usize)>,
+    name: &str,
+    text: &str,
+) -> CellError {
+    let Some((line, column)) = place else { return failure(kind, message, name) };
+    let diagnostic = CellDiagnostic {
+        code: None,
+        level: "panic".into(),
+        message: message.clone(),
+        line,
+        column,
+        end_line: line,
+        end_column: column,
+        label: String::new(),
+        notes: Vec::new(),
+    };
+    let plain = diagnostic::render(&diagnostic, name, text, false);
+    let ansi = diagnostic::render(&diagnostic, name, text, true);
+    CellError { kind, message, diagnostics: vec![diagnostic], plain, ansi }
+}
