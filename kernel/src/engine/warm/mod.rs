@@ -301,7 +301,7 @@ fn variable_types(folder: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(folder.join("srv.mir")).unwrap_or_default();
     let mut types = BTreeMap::new();
     for line in text.lines() {
-        let Some((_, call)) = line.split_once("= cell_runtime::put::<") else { continue };
+        let Some((_, call)) = line.split_once("put::<") else { continue };
         let Some((type_name, rest)) = call.split_once(">(const \"") else { continue };
         let Some((name, _)) = rest.split_once('"') else { continue };
         types.insert(name.to_owned(), type_name.to_owned());

@@ -223,13 +223,14 @@ impl Session {
             out.push("\n}; cell_runtime::show_text(&::std::format!(\"<{}>\", ");
             out.push("::std::any::type_name_of_val(&__v))); }\n");
         } else {
-            out.push("{ #[allow(unused)] use cell_runtime::Show as _; let __v = {\n");
+            // A place is borrowed, not moved: a variable shown as the value is kept.
+            out.push("{ #[allow(unused)] use cell_runtime::Show as _; match &(\n");
             out.copy(&text[last.clone()], id, last.start);
-            out.push("\n}; cell_runtime::begin_value(); ");
+            out.push("\n) { __v => { cell_runtime::begin_value(); ");
             let at = out.code.len();
             out.push("__v.evcxr_display()");
             out.show = at..out.code.len();
-            out.push("; cell_runtime::end_value(); }\n");
+            out.push("; cell_runtime::end_value(); } } }\n");
             return;
         }
         out.show = start..start;
