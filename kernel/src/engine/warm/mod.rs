@@ -358,7 +358,7 @@ fn link(object: &Path, library: &Path) -> Result<(), EngineError> {
     let linked = |command: &mut std::process::Command| {
         command.arg("-shared").arg(object).arg("-o").arg(library).output()
     };
-    let direct = linked(std::process::Command::new("ld").arg("-Bsymbolic-functions"));
+    let direct = linked(std::process::Command::new("ld").args(["--eh-frame-hdr", "-Bsymbolic-functions"]));
     if direct.is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
