@@ -1,5 +1,11 @@
 //! The whole book: every document in its place, numbered, with every reference resolved.
 
+mod assemble;
+mod files;
+mod resolve;
+
+pub use assemble::Sources;
+
 use crate::document::{Document, Inline};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -101,3 +107,6 @@ pub struct Reference {
     /// The entry in the list of references, as pieces of plain text, emphasis and links.
     pub entry: Vec<Inline>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! `book/book.toml`: what the book is called, what is in it, and where its parts go.
 
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::document::Span;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A book's settings. Paths are relative to the folder of `book.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -107,6 +109,28 @@ pub struct Library {
     pub generated: PathBuf,
 }
 
+impl Config {
+    /// Reads the text of `book.toml`; `path` is what diagnostics call it.
+    ///
+    /// # Errors
+    /// If it is not TOML, or says something that a book does not have.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Box<Diagnostic>> {
+        toml::from_str(text).map_err(|error| {
+            let span = error.span().map_or(Span::default(), Span::new);
+            let message = error.message().lines().next().unwrap_or_default();
+            Box::new(Diagnostic::in_text(Severity::Error, path, text, span, message))
+        })
+    }
+}
+
+/// Finds `book/book.toml` or `book.toml` in `folder` or the nearest folder above it.
+pub fn find(folder: &Path) -> Option<PathBuf> {
+    folder
+        .ancestors()
+        .flat_map(|folder| [folder.join("book/book.toml"), folder.join("book.toml")])
+        .find(|path| path.is_file())
+}
+
 fn english() -> String {
     "en".into()
 }
@@ -121,4 +145,39 @@ fn references() -> PathBuf {
 
 fn book_module() -> PathBuf {
     "src/book".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_enough() {
+        let config = Config::parse(Path::new("book.toml"), "title = \"T\"").unwrap();
+        assert_eq!((config.language.as_str(), config.first_chapter), ("en", 1));
+        assert_eq!(config.bibliography, Path::new("references.bib"));
+    }
+
+    #[test]
+    fn mistakes_are_pointed_at() {
+        let text = "title = \"T\"\nautors = []\n";
+        let diagnostic = Config::parse(Path::new("book.toml"), text).unwrap_err();
+        assert_eq!((diagnostic.line, diagnostic.column), (2, 1));
+        assert!(
+            diagnostic.message.contains("unknown field `autors`"),
+            "{}",
+            diagnostic.message
+        );
+    }
+
+    #[test]
+    fn the_book_is_found_from_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("book/chapter");
+        std::fs::create_dir_all(&below).unwrap();
+        std::fs::write(folder.path().join("book/book.toml"), "title = \"T\"").unwrap();
+        let expected = folder.path().join("book/book.toml");
+        assert_eq!(find(&below), Some(expected.clone()));
+        assert_eq!(find(folder.path()), Some(expected));
+    }
 }

@@ -11,6 +11,7 @@
 //! Parsing never fails: it gives a document and diagnostics. Only the command decides that a
 //! diagnostic is fatal.
 
+pub mod bib;
 pub mod book;
 pub mod config;
 pub mod diagnostic;
