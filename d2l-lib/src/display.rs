@@ -6,10 +6,10 @@
 //!
 //! How a display reaches the reader depends on who runs the code:
 //!
-//! * If the environment variable `D2L_DISPLAY_FD` names a file descriptor, every display is
-//!   one frame written there: the length of what follows as four bytes, little-endian, then
-//!   JSON in UTF-8: `{"op":"display"|"update"|"clear","data":{mime:content},
-//!   "display_id":null|"…","wait":false|true}`. PNG is base64.
+//! * If the environment variable `D2L_DISPLAY_FD` names the descriptor of a pipe or file,
+//!   every display is one frame written there: the length of what follows as four bytes,
+//!   little-endian, then JSON in UTF-8: `{"op":"display"|"update"|"clear",
+//!   "data":{mime:content},"display_id":null|"…","wait":false|true}`. PNG is base64.
 //! * Otherwise evcxr's markers go to stdout: `EVCXR_BEGIN_CONTENT mime`, the content, and
 //!   `EVCXR_END_CONTENT`, each on its own line. Updates and clearing are not possible there:
 //!   an update shows the thing again, a clear does nothing.
@@ -126,6 +126,8 @@ pub fn display<T: Show + ?Sized>(value: &T) {
 fn send(op: &str, bundle: &Bundle, display_id: Option<&str>, wait: bool) {
     match channel() {
         Some(channel) => {
+            // What was printed before is also to be read before.
+            let _ = io::stdout().flush();
             let mut channel = channel.lock().unwrap_or_else(PoisonError::into_inner);
             // A reader that went away must not stop the program.
             let _ = channel.write_all(&frame(op, bundle, display_id, wait));
@@ -145,9 +147,9 @@ fn channel() -> Option<&'static Mutex<File>> {
         .get_or_init(|| {
             let number: u32 = std::env::var("D2L_DISPLAY_FD").ok()?.parse().ok()?;
             // Opening through the file system needs no unsafe code; it gives a descriptor of
-            // our own for the same pipe.
+            // our own for the same pipe or file. (A socket cannot be opened so.)
             let path = format!("/dev/fd/{number}");
-            File::options().write(true).open(path).ok().map(Mutex::new)
+            File::options().append(true).open(path).ok().map(Mutex::new)
         })
         .as_ref()
 }

@@ -117,8 +117,11 @@ fn apply(view: &View, x: Tensor, model: Model) -> (Tensor, Model) {
             let mut new = shape.clone();
             new.remove(axis);
             // Half of the time from the end.
-            let signed =
-                if at % 2 == 0 { at as i64 } else { at as i64 - shape[axis] as i64 };
+            let signed = if at.is_multiple_of(2) {
+                at as i64
+            } else {
+                at as i64 - shape[axis] as i64
+            };
             let model = model.map(new, |index| {
                 let mut index = index.to_vec();
                 index.insert(axis, at);

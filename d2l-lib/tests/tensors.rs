@@ -77,14 +77,14 @@ fn a_write_through_a_view_is_seen_in_the_tensor() {
         x.to_vec(),
         [-0.0, 100.0, 1.0, 1.0, -4.0, 100.0, 2.0, 2.0, 8.0, 100.0, 10.0, 7.0]
     );
-    let copy = x.i(&x.gt(0.0));
+    let copy = x.i(x.gt(0.0));
     assert!(!copy.same_storage(&x));
 }
 
 #[test]
 fn masks_and_positions_can_be_written() {
     let x = Tensor::arange(0.0..6.0).reshape([2, 3]);
-    x.set(&x.gt(3.0), 0.0);
+    x.set(x.gt(3.0), 0.0);
     assert_eq!(x.to_vec(), [0.0, 1.0, 2.0, 3.0, 0.0, 0.0]);
     x.set((tensor([0, 1]), tensor([2, 0])), tensor([8.0, 9.0]));
     assert_eq!(x.to_vec(), [0.0, 1.0, 8.0, 9.0, 0.0, 0.0]);
@@ -108,7 +108,7 @@ fn operators_in_place_keep_the_storage_and_others_do_not() {
 #[test]
 fn a_write_from_an_overlapping_view_reads_the_values_of_before() {
     let x = tensor([1.0, 2.0, 3.0]);
-    x.i(1..).add_(&x.i(..2));
+    x.i(1..).add_(x.i(..2));
     assert_eq!(x.to_vec(), [1.0, 3.0, 5.0]);
     let m = tensor([[1.0, 2.0], [3.0, 4.0]]);
     m.copy_(&m.t());

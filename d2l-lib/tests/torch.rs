@@ -90,7 +90,7 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "i_column" => a.i((.., 1)),
         "i_block" => a.i((0..2, .., -3..-1)),
         "i_step" => a.i((.., AxisIndex::from(..).step_by(2))),
-        "i_mask" => a.i(&a.gt(0)),
+        "i_mask" => a.i(a.gt(0)),
         "i_row_mask" => a.i(tensor([true, false, true])),
         "i_rows" => a.i(tensor([2, 0, 2])),
         "i_pairs" => a.i((tensor([0, 1, 1]), tensor([3, -1, 3]))),

@@ -133,6 +133,6 @@ pub(crate) fn from_sum<A: Element>(sum: A::Sum) -> A {
 fn rows<A: Element>(x: &Tensor) -> impl Iterator<Item = Vec<A>> {
     let length = x.shape()[x.ndim() - 1];
     let values = x.to_vec_of::<A>();
-    let count = if length == 0 { 0 } else { values.len() / length };
+    let count = values.len().checked_div(length).unwrap_or(0);
     (0..count).map(move |i| values[i * length..(i + 1) * length].to_vec())
 }

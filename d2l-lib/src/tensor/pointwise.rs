@@ -3,7 +3,7 @@
 use super::{Tensor, Value};
 use crate::{
     autograd::record,
-    dtype::{DType, with_float},
+    dtype::{DType, Element, with_float},
     ops::{
         elementwise::map,
         number::{Number, with_number},
@@ -114,7 +114,6 @@ impl Tensor {
         assert!(low <= high, "clamp: no number lies between {low} and {high}");
         let x = if self.dtype().is_float() { self.clone() } else { number(self) };
         let out = with_number!(x.dtype(), T => {
-            use crate::dtype::Element;
             let (low, high) = (T::from_f64(low), T::from_f64(high));
             map::<T, T>(&x, |value| {
                 if value < low { low } else if value > high { high } else { value }
@@ -147,7 +146,7 @@ impl Tensor {
             return self.clone();
         }
         let out = with_float!(self.dtype(), T => {
-            map::<T, T>(self, |value| round(value.into()) as T)
+            map::<T, T>(self, |value| round(value.to_f64()) as T)
         });
         record(op, out, &[self], |tape, _| {
             tape.edge(self, || |g: &Tensor| g.zeros_like());

@@ -163,8 +163,9 @@ impl Tensor {
     /// If the axis has length 0.
     #[track_caller]
     pub fn argmax(&self, axis: i64) -> Tensor {
-        self.position("argmax", axis, |x| {
-            with_dtype!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
+        let x = self.to_dtype(self.dtype().max(DType::U8));
+        x.position("argmax", axis, |x| {
+            with_number!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
                 // A NaN beats all but another.
                 new > best || (is_nan(new) && !is_nan(best))
             }))
@@ -177,8 +178,9 @@ impl Tensor {
     /// If the axis has length 0.
     #[track_caller]
     pub fn argmin(&self, axis: i64) -> Tensor {
-        self.position("argmin", axis, |x| {
-            with_dtype!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
+        let x = self.to_dtype(self.dtype().max(DType::U8));
+        x.position("argmin", axis, |x| {
+            with_number!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
                 new < best || (is_nan(new) && !is_nan(best))
             }))
         })
