@@ -19,3 +19,4 @@ pub mod document;
 pub mod files;
 pub mod prelude;
 pub mod run;
+pub mod weave;
