@@ -21,16 +21,36 @@ static PANIC: Mutex<Option<(String, String, u32, u32)>> = Mutex::new(None);
 
 /// Takes a variable out of the session.
 pub fn take<T: 'static>(name: &str) -> T {
-    let value = VARIABLES.with_borrow_mut(|all| all.remove(name));
-    let value = value.unwrap_or_else(|| panic!("the variable `{name}` is gone"));
-    *value.downcast().unwrap_or_else(|_| panic!("the variable `{name}` changed its type"))
+    // Everything that does not depend on `T` is compiled here, once, and not in every cell.
+    match remove(name).downcast() {
+        Ok(value) => *value,
+        Err(_) => changed(name),
+    }
 }
 
 /// Puts a variable into the session.
 pub fn put<T: 'static>(name: &str, value: T) {
-    let old = VARIABLES.with_borrow_mut(|all| all.insert(name.to_owned(), Box::new(value)));
+    insert(name, Box::new(value));
+}
+
+/// See [`take`].
+#[inline(never)]
+pub fn remove(name: &str) -> Box<dyn Any> {
+    let value = VARIABLES.with_borrow_mut(|all| all.remove(name));
+    value.unwrap_or_else(|| panic!("the variable `{name}` is gone"))
+}
+
+/// See [`put`].
+#[inline(never)]
+pub fn insert(name: &str, value: Box<dyn Any>) {
+    let old = VARIABLES.with_borrow_mut(|all| all.insert(name.to_owned(), value));
     // Dropped here, after the borrow: its destructor may run cells' code.
     drop(old);
+}
+
+#[inline(never)]
+fn changed(name: &str) -> ! {
+    panic!("the variable `{name}` changed its type")
 }
 
 /// Shows the value of a cell's last expression by its `Debug` form. A type's own method
@@ -42,30 +62,39 @@ pub trait Show {
 
 impl<T: Debug + ?Sized> Show for T {
     fn evcxr_display(&self) {
-        if std::any::type_name::<T>() != "()" {
-            show_text(&format!("{self:?}"));
-        }
+        show_debug(std::any::type_name::<T>(), &|f| self.fmt(f));
+    }
+}
+
+#[inline(never)]
+fn show_debug(type_name: &str, write: &dyn Fn(&mut std::fmt::Formatter) -> std::fmt::Result) {
+    if type_name != "()" {
+        show_text(&std::fmt::from_fn(write).to_string());
     }
 }
 
 /// Shows a text as the cell's value.
+#[inline(never)]
 pub fn show_text(text: &str) {
     frame(&format!("{{\"op\":\"display\",\"data\":{{\"text/plain\":{}}}}}", quoted(text)));
 }
 
 /// What a macro `show` brackets belongs to the cell's value.
+#[inline(never)]
 pub fn begin_value() {
     flush();
     frame("{\"op\":\"begin_value\"}");
 }
 
 /// See [`begin_value`].
+#[inline(never)]
 pub fn end_value() {
     flush();
     frame("{\"op\":\"end_value\"}");
 }
 
 /// The runner's call around a cell.
+#[inline(never)]
 pub fn finish(id: u64, outcome: std::thread::Result<Result<(), String>>) {
     flush();
     let mut json = format!("{{\"op\":\"end\",\"id\":{id}");

@@ -224,6 +224,10 @@ impl WarmEngine {
                     return Ok(Ok((generated, plan)));
                 }
             } else if attempt == ATTEMPTS || !learn(&messages, &generated, &mut plan) {
+                // Said again by the compiler that shortens the names of types.
+                let again = binds && self.objects.compile(folder).is_ok();
+                let shorter = if again { diagnostic::read(folder) } else { Vec::new() };
+                let messages = if shorter.is_empty() { messages } else { shorter };
                 return Ok(Err((messages, generated)));
             }
         }

@@ -133,6 +133,11 @@ fn compiler(support: &Support, prelude_name: Option<&str>, stub: &Path, emit: Em
         .arg(&support.runtime_dir)
         .arg("--extern")
         .arg(format!("cell_server={}", support.server.display()));
+    if emit == Emit::Types {
+        // The names of types as any cell can write them: `std::collections::HashMap`, not `HashMap`.
+        // A cell cannot say `#![feature]`, so it still sees the stable language only.
+        command.env("RUSTC_BOOTSTRAP", "1").arg("-Ztrim-diagnostic-paths=no");
+    }
     if let (Some(name), Some((library, dependencies))) = (prelude_name, &support.prelude) {
         command.arg("-L").arg(format!("dependency={}", dependencies.display()));
         command.arg("--extern").arg(format!("{name}={}", library.display()));
