@@ -79,13 +79,14 @@ fn build_folder(
     folder: &Path,
     build: impl FnOnce(&Path) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
-    let fresh = folder.with_extension(format!("new-{}", std::process::id()));
-    let result = std::fs::create_dir_all(&fresh).map_err(EngineError::from);
-    let result = result.and_then(|()| build(&fresh));
-    if result.is_ok() && std::fs::rename(&fresh, folder).is_ok() {
+    let parent = folder.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent)?;
+    // Of its own for each engine: several may start at once, in one process too.
+    let fresh = tempfile::Builder::new().prefix("new-").tempdir_in(parent)?;
+    let result = build(fresh.path());
+    if result.is_ok() && std::fs::rename(fresh.path(), folder).is_ok() {
         return Ok(());
     }
-    let _ = std::fs::remove_dir_all(&fresh);
     if folder.is_dir() { Ok(()) } else { result }
 }
 
