@@ -1,3 +1,73 @@
-//! The binary `d2l`.
+//! The binary `d2l`: reads arguments, dispatches, shows errors, sets the exit code.
 
-fn main() {}
+use builder::book::Book;
+use builder::commands;
+use builder::diagnostic::{self, Style};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Makes books from markdown chapters with Rust cells.
+#[derive(Parser)]
+#[command(name = "d2l", version)]
+struct Arguments {
+    /// The book's folder, or its `book.toml`; else the nearest one at or above this folder.
+    #[arg(long, global = true)]
+    book: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Parse every chapter and check labels, formulas, files and citations; run nothing.
+    Check,
+    /// Run every cell; each is a test.
+    Test {
+        /// Only sections whose path contains one of these.
+        sections: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let config = config_file(arguments.book.as_deref())?;
+    let (book, mut diagnostics) = Book::load(&config);
+    if !diagnostic::has_errors(&diagnostics) {
+        match &arguments.command {
+            Command::Check => {}
+            Command::Test { sections } => {
+                diagnostics.extend(commands::test::test(&book, sections)?);
+            }
+        }
+    }
+    let report = diagnostic::report(&diagnostics, Style::of_stderr());
+    if !report.is_empty() {
+        eprintln!("{report}");
+    }
+    Ok(match diagnostic::has_errors(&diagnostics) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// Where the book is described.
+fn config_file(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match asked {
+        Some(path) if path.is_dir() => Ok(path.join("book.toml")),
+        Some(path) => Ok(path.to_owned()),
+        None => builder::config::find(&std::env::current_dir()?).ok_or_else(|| {
+            anyhow::anyhow!("no book.toml here or above; give one with --book, or `d2l new`")
+        }),
+    }
+}

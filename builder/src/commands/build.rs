@@ -1,13 +1,11 @@
 //! `d2l build`: from chapters to a site, a PDF and notebooks, all or nothing.
 
-use super::{build_dir, run_options, select};
+use super::{build_dir, execute, select};
 use crate::book::{Book, Role};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files;
-use crate::run::cache::Cache;
 use crate::run::output::SectionOutputs;
 use crate::run::report::Terminal;
-use crate::run::{self, RunResult};
 use crate::weave::{self, OutFile, Theme};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -77,19 +75,6 @@ pub fn build(book: &Book, options: &BuildOptions) -> anyhow::Result<Result<Built
     files::replace_folder(&built.html, pairs(&html))?;
     terminal.line(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
     Ok(Ok(built))
-}
-
-/// Runs the sections at `wanted` through the book's cache.
-pub(super) fn execute(
-    book: &Book,
-    wanted: &[usize],
-    fresh: bool,
-    terminal: &Terminal,
-) -> anyhow::Result<RunResult> {
-    let options = run_options(book, fresh)?;
-    let prelude = options.engine.prelude.as_ref().map(|p| p.source.as_path());
-    let cache = Cache::open(&build_dir(&book.root).join("cache"), prelude)?;
-    run::run(book, wanted, &cache, &options, terminal)
 }
 
 /// One notebook for each section, and a zip of them.

@@ -1,13 +1,13 @@
 //! What the commands do, apart from reading their arguments.
 
-pub mod build;
-pub mod serve;
 pub mod test;
 
 use crate::book::Book;
 use crate::config::{Config, Library};
 use crate::prelude;
-use crate::run::RunOptions;
+use crate::run::cache::Cache;
+use crate::run::report::Terminal;
+use crate::run::{self, RunOptions, RunResult};
 use kernel::engine::{Backend, EngineConfig, PreludeCrate};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,19 @@ pub fn build_dir(book_root: &Path) -> PathBuf {
 fn run_options(book: &Book, fresh: bool) -> anyhow::Result<RunOptions> {
     let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
     Ok(RunOptions { engine: engine_config(&book.config, &book.root)?, jobs, fresh })
+}
+
+/// Runs the sections at `wanted` through the book's cache.
+fn execute(
+    book: &Book,
+    wanted: &[usize],
+    fresh: bool,
+    terminal: &Terminal,
+) -> anyhow::Result<RunResult> {
+    let options = run_options(book, fresh)?;
+    let prelude = options.engine.prelude.as_ref().map(|p| p.source.as_path());
+    let cache = Cache::open(&build_dir(&book.root).join("cache"), prelude)?;
+    run::run(book, wanted, &cache, &options, terminal)
 }
 
 /// Indices of the sections whose slug contains one of `filters`; all if there is none.

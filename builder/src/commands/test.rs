@@ -1,6 +1,6 @@
 //! `d2l test`: every cell is a test of the book.
 
-use super::{build, select};
+use super::{execute, select};
 use crate::book::Book;
 use crate::diagnostic::Diagnostic;
 use crate::run::report::{CellReport, Status, Terminal};
@@ -11,7 +11,7 @@ use crate::run::report::{CellReport, Status, Terminal};
 /// If the engine cannot start. The diagnostics are those of the cells that failed.
 pub fn test(book: &Book, filters: &[String]) -> anyhow::Result<Vec<Diagnostic>> {
     let terminal = Terminal::new();
-    let ran = build::execute(book, &select(book, filters), true, &terminal)?;
+    let ran = execute(book, &select(book, filters), true, &terminal)?;
     for cell in &ran.cells {
         println!("{}", line(cell));
     }
