@@ -37,6 +37,7 @@ mod dtype;
 pub mod interrupt;
 mod layout;
 mod ops;
+pub mod plot;
 pub mod prelude;
 mod random;
 mod shape;

@@ -2,6 +2,11 @@
 
 #[doc(no_inline)]
 pub use crate::{
-    DType, Device, Tensor, autograd::no_grad, display::display, random::seed,
-    tensor::tensor, tensor::tensor_f64,
+    DType, Device, Tensor,
+    autograd::no_grad,
+    display::display,
+    plot::{Colormap, Figure, LineStyle, Marker, Matrix, Scale, Values},
+    random::seed,
+    tensor::tensor,
+    tensor::tensor_f64,
 };

@@ -1,0 +1,609 @@
+//! Plots as SVG: lines, points, bars, histograms, bands, heat maps and pictures.
+//!
+//! ```
+//! use d2l::plot::{Figure, Values};
+//!
+//! let x: Vec<f64> = (0..100).map(|i| 0.03 * i as f64).collect();
+//! let f: Vec<f64> = x.iter().map(|x| 3.0 * x * x - 4.0 * x).collect();
+//! let tangent: Vec<f64> = x.iter().map(|x| 2.0 * x - 3.0).collect();
+//! let figure = Figure::new()
+//!     .x_label("x")
+//!     .y_label("f(x)")
+//!     .line(&x, &f)
+//!     .label("f(x)")
+//!     .line(&x, &tangent)
+//!     .label("Tangent line (x = 1)");
+//! assert!(figure.to_svg().starts_with("<svg"));
+//! ```
+//!
+//! A figure holds its own copy of the numbers and draws when asked, so a training loop may
+//! add to it and show it again as often as it likes. Colours, line styles, ticks and the
+//! place of the legend have defaults that a printed book would choose; text and axes take
+//! the colour and the font of the page around them.
+
+mod axes;
+mod canvas;
+mod color;
+mod legend;
+mod panel;
+mod picture;
+mod series;
+mod svg;
+mod values;
+
+use std::fmt;
+
+pub use axes::Scale;
+pub use color::Colormap;
+pub use series::{LineStyle, Marker};
+pub use values::{Matrix, Values};
+
+use canvas::{Canvas, Rect};
+use color::Rgb;
+use series::{Series, Shape};
+
+use crate::display::{self, Show};
+
+/// Width and height of a figure in inches, unless set: one column of a book.
+const SIZE: (f64, f64) = (3.5, 2.5);
+const POINTS_PER_INCH: f64 = 72.0;
+
+/// A plot, or a grid of plots.
+///
+/// Methods that add something to draw ([`line`](Figure::line), [`bar`](Figure::bar), …) are
+/// followed by those that style it: [`label`](Figure::label), [`color`](Figure::color), ….
+#[derive(Clone, Default)]
+pub struct Figure {
+    title: String,
+    x_label: String,
+    y_label: String,
+    x_limits: Option<(f64, f64)>,
+    y_limits: Option<(f64, f64)>,
+    x_scale: Scale,
+    y_scale: Scale,
+    size: Option<(f64, f64)>,
+    categories: Option<Vec<String>>,
+    series: Vec<Series>,
+    panels: Option<Panels>,
+}
+
+/// The figures of a grid, row after row.
+#[derive(Clone)]
+struct Panels {
+    rows: usize,
+    columns: usize,
+    figures: Vec<Figure>,
+}
+
+/// Axes, labels and size.
+impl Figure {
+    /// Empty axes, 3.5 × 2.5 inches.
+    pub fn new() -> Figure {
+        Figure::default()
+    }
+
+    /// Several figures in rows and columns, filled row after row.
+    ///
+    /// Unless [`size`](Figure::size) is set, each has the room of a figure of its own.
+    ///
+    /// # Panics
+    /// If there are no cells, or more figures than cells.
+    #[track_caller]
+    pub fn grid(
+        rows: usize,
+        columns: usize,
+        figures: impl IntoIterator<Item = Figure>,
+    ) -> Figure {
+        let figures: Vec<Figure> = figures.into_iter().collect();
+        assert!(
+            rows * columns > 0 && figures.len() <= rows * columns,
+            "Figure::grid: {} figures do not fit into {rows} × {columns}",
+            figures.len()
+        );
+        Figure { panels: Some(Panels { rows, columns, figures }), ..Figure::default() }
+    }
+
+    /// Writes a title above.
+    pub fn title(mut self, title: &str) -> Figure {
+        self.title = title.to_string();
+        self
+    }
+
+    /// Names the horizontal axis.
+    pub fn x_label(mut self, label: &str) -> Figure {
+        self.x_label = label.to_string();
+        self
+    }
+
+    /// Names the vertical axis.
+    pub fn y_label(mut self, label: &str) -> Figure {
+        self.y_label = label.to_string();
+        self
+    }
+
+    /// Shows the horizontal axis from `low` to `high`.
+    ///
+    /// # Panics
+    /// If the limits are equal or not finite.
+    #[track_caller]
+    pub fn x_limits(mut self, low: f64, high: f64) -> Figure {
+        check_limits("x_limits", low, high);
+        self.x_limits = Some((low, high));
+        self
+    }
+
+    /// Shows the vertical axis from `low` to `high`.
+    ///
+    /// # Panics
+    /// If the limits are equal or not finite.
+    #[track_caller]
+    pub fn y_limits(mut self, low: f64, high: f64) -> Figure {
+        check_limits("y_limits", low, high);
+        self.y_limits = Some((low, high));
+        self
+    }
+
+    /// Sets the scale of the horizontal axis.
+    pub fn x_scale(mut self, scale: Scale) -> Figure {
+        self.x_scale = scale;
+        self
+    }
+
+    /// Sets the scale of the vertical axis.
+    pub fn y_scale(mut self, scale: Scale) -> Figure {
+        self.y_scale = scale;
+        self
+    }
+
+    /// Makes the horizontal axis logarithmic.
+    pub fn log_x(self) -> Figure {
+        self.x_scale(Scale::Log)
+    }
+
+    /// Makes the vertical axis logarithmic.
+    pub fn log_y(self) -> Figure {
+        self.y_scale(Scale::Log)
+    }
+
+    /// Sets width and height in inches.
+    ///
+    /// # Panics
+    /// If one is under 0.2 or over 100 inches.
+    #[track_caller]
+    pub fn size(mut self, width: f64, height: f64) -> Figure {
+        let fits = |inches: f64| (0.2..=100.0).contains(&inches);
+        assert!(fits(width) && fits(height), "Figure::size: {width} × {height} inches");
+        self.size = Some((width, height));
+        self
+    }
+}
+
+/// Things to draw.
+impl Figure {
+    /// Draws a line through points; a NaN leaves a gap.
+    ///
+    /// Later lines differ in colour and in dashes, so that they differ in grey print too.
+    ///
+    /// # Panics
+    /// If `x` and `y` differ in length.
+    #[track_caller]
+    pub fn line(self, x: impl Into<Values>, y: impl Into<Values>) -> Figure {
+        let (x, y) = (x.into().0, y.into().0);
+        check_lengths("line", &x, &y);
+        self.with(Shape::Line { x, y })
+    }
+
+    /// Draws separate points.
+    ///
+    /// # Panics
+    /// If `x` and `y` differ in length.
+    #[track_caller]
+    pub fn scatter(self, x: impl Into<Values>, y: impl Into<Values>) -> Figure {
+        let (x, y) = (x.into().0, y.into().0);
+        check_lengths("scatter", &x, &y);
+        self.with(Shape::Scatter { x, y })
+    }
+
+    /// Fills the band between `low` and `high`, for instance a range of errors.
+    ///
+    /// # Panics
+    /// If the three differ in length.
+    #[track_caller]
+    pub fn band(
+        self,
+        x: impl Into<Values>,
+        low: impl Into<Values>,
+        high: impl Into<Values>,
+    ) -> Figure {
+        let (x, low, high) = (x.into().0, low.into().0, high.into().0);
+        check_lengths("band", &x, &low);
+        check_lengths("band", &x, &high);
+        self.with(Shape::Band { x, low, high })
+    }
+
+    /// Draws a bar for each category; several sets of bars stand side by side.
+    ///
+    /// # Panics
+    /// If there are not as many heights as categories.
+    #[track_caller]
+    pub fn bar<S: AsRef<str>>(
+        mut self,
+        categories: &[S],
+        heights: impl Into<Values>,
+    ) -> Figure {
+        let heights = heights.into().0;
+        assert!(
+            categories.len() == heights.len(),
+            "Figure::bar: {} categories but {} heights",
+            categories.len(),
+            heights.len()
+        );
+        self.categories =
+            Some(categories.iter().map(|c| c.as_ref().to_string()).collect());
+        self.with(Shape::Bars { heights })
+    }
+
+    /// Counts values in bins of equal width; several histograms share the bins.
+    ///
+    /// # Panics
+    /// If `bins` is 0.
+    #[track_caller]
+    pub fn histogram(self, values: impl Into<Values>, bins: usize) -> Figure {
+        assert!(bins > 0, "Figure::histogram: no bins");
+        self.with(Shape::Histogram { values: values.into().0, bins })
+    }
+
+    /// Colours the cells of a matrix, first row on top, with a scale of colours beside.
+    pub fn heatmap(self, matrix: impl Into<Matrix>) -> Figure {
+        let matrix = matrix.into();
+        self.with(Shape::Heatmap { matrix, colors: Colormap::default() })
+    }
+
+    /// Shows a matrix as a picture, from black (the least value) to white, without axes.
+    pub fn image(self, matrix: impl Into<Matrix>) -> Figure {
+        let Matrix { rows, columns, values } = matrix.into();
+        let [low, high] = finite_range(&values);
+        let gray = |v: &f64| Colormap::Grays.at((v - low) / (high - low));
+        let pixels = values.iter().map(gray).collect();
+        self.with(Shape::Picture { rows, columns, pixels })
+    }
+
+    /// Shows a picture of red, green and blue values between 0 and 1, pixel after pixel.
+    ///
+    /// # Panics
+    /// If there are not `rows × columns × 3` values.
+    #[track_caller]
+    pub fn image_rgb(
+        self,
+        rows: usize,
+        columns: usize,
+        values: impl Into<Values>,
+    ) -> Figure {
+        let values = values.into().0;
+        assert!(
+            values.len() == rows * columns * 3,
+            "Figure::image_rgb: {} values do not fill {rows} × {columns} × 3",
+            values.len()
+        );
+        let byte = |v: f64| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
+        let pixels = (values.chunks_exact(3))
+            .map(|p| Rgb(byte(p[0]), byte(p[1]), byte(p[2])))
+            .collect();
+        self.with(Shape::Picture { rows, columns, pixels })
+    }
+}
+
+/// The style of what was added last.
+impl Figure {
+    /// Names it in the legend.
+    ///
+    /// # Panics
+    /// As all methods here, if nothing was added yet.
+    #[track_caller]
+    pub fn label(mut self, label: &str) -> Figure {
+        self.last("label").label = Some(label.to_string());
+        self
+    }
+
+    /// Names everything added so far in the legend, in order.
+    ///
+    /// # Panics
+    /// If there are more names than things.
+    #[track_caller]
+    pub fn legend<S: AsRef<str>>(
+        mut self,
+        labels: impl IntoIterator<Item = S>,
+    ) -> Figure {
+        for (index, label) in labels.into_iter().enumerate() {
+            assert!(
+                index < self.series.len(),
+                "Figure::legend: more than {} labels",
+                self.series.len()
+            );
+            self.series[index].label = Some(label.as_ref().to_string());
+        }
+        self
+    }
+
+    /// Sets the colour: `C0` … `C5` of the cycle, a name or matplotlib's letter for it
+    /// (`blue`, `b`), or `#rrggbb`. Black is the colour of the page's text.
+    ///
+    /// # Panics
+    /// If there is no such colour.
+    #[track_caller]
+    pub fn color(mut self, name: &str) -> Figure {
+        let color = Rgb::parse(name);
+        assert!(color.is_some(), "Figure::color: unknown colour {name:?}");
+        self.last("color").color = color;
+        self
+    }
+
+    /// Sets the style of the line.
+    #[track_caller]
+    pub fn style(mut self, style: LineStyle) -> Figure {
+        self.last("style").line = Some(style);
+        self
+    }
+
+    /// Draws the line without gaps.
+    #[track_caller]
+    pub fn solid(self) -> Figure {
+        self.style(LineStyle::Solid)
+    }
+
+    /// Draws the line in dashes.
+    #[track_caller]
+    pub fn dashed(self) -> Figure {
+        self.style(LineStyle::Dashed)
+    }
+
+    /// Draws the line in dashes and dots.
+    #[track_caller]
+    pub fn dash_dot(self) -> Figure {
+        self.style(LineStyle::DashDot)
+    }
+
+    /// Draws the line in dots.
+    #[track_caller]
+    pub fn dotted(self) -> Figure {
+        self.style(LineStyle::Dotted)
+    }
+
+    /// Marks each point.
+    #[track_caller]
+    pub fn marker(mut self, marker: Marker) -> Figure {
+        self.last("marker").marker = Some(marker);
+        self
+    }
+
+    /// Sets colour, line and marker in matplotlib's notation: `-`, `m--`, `g-.`, `r:`, `bo`.
+    ///
+    /// # Panics
+    /// If the notation is unknown.
+    #[track_caller]
+    pub fn format(mut self, format: &str) -> Figure {
+        let Some((color, line, marker)) = series::parse_format(format) else {
+            panic!("Figure::format: unknown format {format:?}");
+        };
+        let last = self.last("format");
+        last.color = color.or(last.color);
+        last.line = line.or(last.line);
+        last.marker = marker.or(last.marker);
+        self
+    }
+
+    /// Sets the width of the line, or the diameter of the points, in points (1/72 inch).
+    ///
+    /// # Panics
+    /// If it is not between 0.1 and 100.
+    #[track_caller]
+    pub fn width(mut self, points: f64) -> Figure {
+        assert!((0.1..=100.0).contains(&points), "Figure::width: {points}");
+        self.last("width").width = points;
+        self
+    }
+
+    /// Sets the opacity, from 0 to 1.
+    ///
+    /// # Panics
+    /// If it is not between 0 and 1.
+    #[track_caller]
+    pub fn opacity(mut self, opacity: f64) -> Figure {
+        assert!((0.0..=1.0).contains(&opacity), "Figure::opacity: {opacity}");
+        self.last("opacity").opacity = Some(opacity);
+        self
+    }
+
+    /// Sets the colours of a heat map.
+    ///
+    /// # Panics
+    /// If what was added last is no heat map.
+    #[track_caller]
+    pub fn colormap(mut self, map: Colormap) -> Figure {
+        match &mut self.last("colormap").shape {
+            Shape::Heatmap { colors, .. } => *colors = map,
+            other => panic!("Figure::colormap: a {} has no colour map", other.name()),
+        }
+        self
+    }
+}
+
+/// Results.
+impl Figure {
+    /// The figure as an SVG document. The same figure always gives the same bytes.
+    pub fn to_svg(&self) -> String {
+        let (width, height) = self.points();
+        let canvas = Canvas::new(width, height);
+        let page = Rect { left: 0.0, top: 0.0, right: width, bottom: height };
+        self.draw(&canvas, page);
+        let title = match self.title.as_str() {
+            "" => self.to_string(),
+            title => title.to_string(),
+        };
+        canvas.finish(&title, &self.describe())
+    }
+
+    /// Shows the figure in a notebook.
+    pub fn evcxr_display(&self) {
+        Show::show(self);
+    }
+
+    fn draw(&self, canvas: &Canvas, mut area: Rect) {
+        let Some(panels) = &self.panels else {
+            return panel::draw(self, canvas, area);
+        };
+        if !self.title.is_empty() {
+            area.top += panel::draw_title(canvas, area, &self.title);
+        }
+        let width = (area.right - area.left) / panels.columns as f64;
+        let height = (area.bottom - area.top) / panels.rows as f64;
+        for (index, figure) in panels.figures.iter().enumerate() {
+            let left = area.left + width * (index % panels.columns) as f64;
+            let top = area.top + height * (index / panels.columns) as f64;
+            let cell = Rect { left, top, right: left + width, bottom: top + height };
+            figure.draw(canvas, cell);
+        }
+    }
+
+    /// Width and height in points.
+    fn points(&self) -> (f64, f64) {
+        let default = match &self.panels {
+            None => (SIZE.0 * POINTS_PER_INCH, SIZE.1 * POINTS_PER_INCH),
+            Some(panels) => {
+                let sizes = panels.figures.iter().map(Figure::points);
+                let (w, h) = sizes.fold((72.0, 72.0), |(w, h): (f64, f64), size| {
+                    (w.max(size.0), h.max(size.1))
+                });
+                (w * panels.columns as f64, h * panels.rows as f64)
+            }
+        };
+        self.size.map_or(default, |(w, h)| (w * POINTS_PER_INCH, h * POINTS_PER_INCH))
+    }
+
+    /// What somebody who cannot see the figure should know.
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        if let Some(panels) = &self.panels {
+            for (index, figure) in panels.figures.iter().enumerate() {
+                text += &format!("Panel {}: {} ", index + 1, figure.describe());
+            }
+            return text.trim_end().to_string();
+        }
+        for (name, label, range) in [
+            ("Horizontal", &self.x_label, panel::x_range(self)),
+            ("Vertical", &self.y_label, panel::y_range(self)),
+        ] {
+            let Some((low, high)) = range else { continue };
+            let label =
+                if label.is_empty() { String::new() } else { format!(" {label}") };
+            text +=
+                &format!("{name} axis{label} from {} to {}. ", short(low), short(high));
+        }
+        let named: Vec<String> = (self.series.iter())
+            .map(|s| match &s.label {
+                Some(label) => {
+                    format!("{label} ({}, {})", s.shape.name(), s.shape.extent())
+                }
+                None => format!("{} ({})", s.shape.name(), s.shape.extent()),
+            })
+            .collect();
+        match named.as_slice() {
+            [] => text + "No data.",
+            named => text + &named.join("; ") + ".",
+        }
+    }
+
+    fn with(mut self, shape: Shape) -> Figure {
+        self.panels = None;
+        self.series.push(Series {
+            shape,
+            label: None,
+            color: None,
+            line: None,
+            marker: None,
+            width: 0.0,
+            opacity: None,
+        });
+        self
+    }
+
+    #[track_caller]
+    fn last(&mut self, method: &str) -> &mut Series {
+        match self.series.last_mut() {
+            Some(series) => series,
+            None => panic!("Figure::{method}: nothing to style yet; add a line first"),
+        }
+    }
+}
+
+/// As SVG, or in words where only text can be shown.
+impl Show for Figure {
+    fn show(&self) {
+        display::Bundle::new()
+            .with("image/svg+xml", self.to_svg())
+            .with("text/plain", self.to_string())
+            .show();
+    }
+}
+
+/// A short description: `Figure(line "f(x)", 200 points)`.
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(panels) = &self.panels {
+            return write!(f, "Figure({} × {} panels)", panels.rows, panels.columns);
+        }
+        let series: Vec<String> = (self.series.iter())
+            .map(|s| match &s.label {
+                Some(label) => {
+                    format!("{} {label:?}, {}", s.shape.name(), s.shape.extent())
+                }
+                None => format!("{}, {}", s.shape.name(), s.shape.extent()),
+            })
+            .collect();
+        write!(f, "Figure({})", series.join("; "))
+    }
+}
+
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[track_caller]
+fn check_lengths(method: &str, x: &[f64], y: &[f64]) {
+    let (nx, ny) = (x.len(), y.len());
+    assert!(nx == ny, "Figure::{method}: lengths differ: {nx} and {ny}");
+}
+
+#[track_caller]
+fn check_limits(method: &str, low: f64, high: f64) {
+    let fine = low.is_finite() && high.is_finite() && low != high;
+    assert!(fine, "Figure::{method}: no axis from {low} to {high}");
+}
+
+/// The least and the greatest finite value, never equal.
+fn finite_range(values: &[f64]) -> [f64; 2] {
+    let finite = values.iter().copied().filter(|v| v.is_finite());
+    let [low, high] = finite
+        .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| {
+            [low.min(v), high.max(v)]
+        });
+    match low < high {
+        true => [low, high],
+        false if low.is_finite() => [low - 0.5, low + 0.5],
+        false => [0.0, 1.0],
+    }
+}
+
+/// About four digits.
+fn short(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e6).contains(&value.abs()) {
+        let text = format!("{value:.3}");
+        return text.trim_end_matches('0').trim_end_matches('.').to_string();
+    }
+    format!("{value:.3e}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Plain numbers, from whatever holds them.
+
+use crate::Tensor;
+
+/// A row of numbers to plot: made from slices, arrays and vectors of floats or integers,
+/// and from tensors.
+///
+/// ```
+/// use d2l::plot::Values;
+/// assert_eq!(Values::from([1, 2]), Values::from(vec![1.0_f32, 2.0]));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Values(pub(super) Vec<f64>);
+
+/// Numbers in rows and columns, for heat maps and pictures.
+///
+/// ```
+/// use d2l::plot::Matrix;
+/// let matrix = Matrix::new(2, 2, [1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(matrix, Matrix::from([[1.0, 2.0], [3.0, 4.0]]));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) values: Vec<f64>,
+}
+
+impl Matrix {
+    /// Arranges `values`, row after row.
+    ///
+    /// # Panics
+    /// If there are not `rows × columns` values.
+    #[track_caller]
+    pub fn new(rows: usize, columns: usize, values: impl Into<Values>) -> Matrix {
+        let values = values.into().0;
+        assert!(
+            values.len() == rows * columns,
+            "Matrix::new: {} values do not fill {rows} × {columns}",
+            values.len()
+        );
+        Matrix { rows, columns, values }
+    }
+}
+
+impl From<&Values> for Values {
+    fn from(values: &Values) -> Values {
+        values.clone()
+    }
+}
+
+/// All elements, row after row.
+impl From<&Tensor> for Values {
+    fn from(tensor: &Tensor) -> Values {
+        Values(tensor.to_vec_f64())
+    }
+}
+
+impl From<Tensor> for Values {
+    fn from(tensor: Tensor) -> Values {
+        Values::from(&tensor)
+    }
+}
+
+/// # Panics
+/// If the tensor has not two axes.
+impl From<&Tensor> for Matrix {
+    #[track_caller]
+    fn from(tensor: &Tensor) -> Matrix {
+        let &[rows, columns] = tensor.shape() else {
+            panic!("Matrix: a tensor of shape {:?} has not two axes", tensor.shape());
+        };
+        Matrix { rows, columns, values: tensor.to_vec_f64() }
+    }
+}
+
+impl From<Tensor> for Matrix {
+    #[track_caller]
+    fn from(tensor: Tensor) -> Matrix {
+        Matrix::from(&tensor)
+    }
+}
+
+macro_rules! values_from {
+    ($($number:ty),*) => {$(
+        impl From<&[$number]> for Values {
+            fn from(values: &[$number]) -> Values {
+                Values(values.iter().map(|&v| v as f64).collect())
+            }
+        }
+
+        impl From<Vec<$number>> for Values {
+            fn from(values: Vec<$number>) -> Values {
+                values.as_slice().into()
+            }
+        }
+
+        impl From<&Vec<$number>> for Values {
+            fn from(values: &Vec<$number>) -> Values {
+                values.as_slice().into()
+            }
+        }
+
+        impl<const N: usize> From<[$number; N]> for Values {
+            fn from(values: [$number; N]) -> Values {
+                values.as_slice().into()
+            }
+        }
+
+        impl<const N: usize> From<&[$number; N]> for Values {
+            fn from(values: &[$number; N]) -> Values {
+                values.as_slice().into()
+            }
+        }
+
+        impl<const R: usize, const C: usize> From<[[$number; C]; R]> for Matrix {
+            fn from(rows: [[$number; C]; R]) -> Matrix {
+                Matrix { rows: R, columns: C, values: Values::from(rows.as_flattened()).0 }
+            }
+        }
+    )*};
+}
+
+values_from!(f64, f32, i64, i32, u32, u8, usize);
