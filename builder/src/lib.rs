@@ -20,4 +20,5 @@ pub mod document;
 pub mod files;
 pub mod prelude;
 pub mod run;
+pub mod tangle;
 pub mod weave;

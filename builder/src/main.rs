@@ -1,7 +1,7 @@
 //! The binary `d2l`: reads arguments, dispatches, shows errors, sets the exit code.
 
 use builder::book::Book;
-use builder::commands;
+use builder::commands::{self, tangle::Mode};
 use builder::diagnostic::{self, Style};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,12 @@ enum Command {
         /// Only sections whose path contains one of these.
         sections: Vec<String>,
     },
+    /// Write the cells marked `//#@save` into the crate.
+    Tangle {
+        /// Write nothing; fail if the crate is not what the chapters say.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,6 +55,10 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Command::Test { sections } => {
                 diagnostics.extend(commands::test::test(&book, sections)?);
             }
+            Command::Tangle { check } => {
+                let mode = if *check { Mode::Check } else { Mode::Write };
+                diagnostics.extend(commands::tangle::tangle(&book, mode)?);
+            }
         }
     }
     let report = diagnostic::report(&diagnostics, Style::of_stderr());
@@ -66,8 +76,15 @@ fn config_file(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
     match asked {
         Some(path) if path.is_dir() => Ok(path.join("book.toml")),
         Some(path) => Ok(path.to_owned()),
-        None => builder::config::find(&std::env::current_dir()?).ok_or_else(|| {
-            anyhow::anyhow!("no book.toml here or above; give one with --book, or `d2l new`")
-        }),
+        None => {
+            let here = std::env::current_dir()?;
+            let found = builder::config::find(&here).ok_or_else(|| {
+                anyhow::anyhow!(
+                    "no book.toml here or above; give one with --book, or `d2l new`"
+                )
+            })?;
+            // Messages name files as the author would.
+            Ok(found.strip_prefix(&here).map(Path::to_owned).unwrap_or(found))
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the commands do, apart from reading their arguments.
 
+pub mod tangle;
 pub mod test;
 
 use crate::book::Book;
@@ -17,15 +18,16 @@ use std::path::{Path, PathBuf};
 /// If the bundled crate must be unpacked and cannot be.
 pub fn engine_config(config: &Config, root: &Path) -> anyhow::Result<EngineConfig> {
     let cache_dir = prelude::cache_dir();
-    let library = config.library.clone().unwrap_or_else(|| Library {
-        name: "d2l".into(),
-        ..Library::default()
-    });
+    let library = config
+        .library
+        .clone()
+        .unwrap_or_else(|| Library { name: "d2l".into(), ..Library::default() });
     let source = match library.path.as_os_str().is_empty() {
         false => std::path::absolute(root.join(&library.path))?,
         true => prelude::unpack_bundled(&cache_dir)?,
     };
-    let import = library.prelude.unwrap_or_else(|| format!("use {}::prelude::*;", library.name));
+    let import =
+        library.prelude.unwrap_or_else(|| format!("use {}::prelude::*;", library.name));
     Ok(EngineConfig {
         prelude: Some(PreludeCrate { name: library.name, source, import }),
         cache_dir,
@@ -59,6 +61,8 @@ fn execute(
 
 /// Indices of the sections whose slug contains one of `filters`; all if there is none.
 fn select(book: &Book, filters: &[String]) -> Vec<usize> {
-    let wanted = |slug: &str| filters.is_empty() || filters.iter().any(|f| slug.contains(f.as_str()));
+    let wanted = |slug: &str| {
+        filters.is_empty() || filters.iter().any(|f| slug.contains(f.as_str()))
+    };
     (0..book.sections.len()).filter(|&i| wanted(&book.sections[i].slug)).collect()
 }

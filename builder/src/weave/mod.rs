@@ -19,7 +19,8 @@ pub struct Theme {
     overrides: Option<PathBuf>,
 }
 
-static EMBEDDED: include_dir::Dir = include_dir::include_dir!("$CARGO_MANIFEST_DIR/../theme");
+static EMBEDDED: include_dir::Dir =
+    include_dir::include_dir!("$CARGO_MANIFEST_DIR/../theme");
 
 impl Theme {
     /// The theme of the book at `book_root`.
@@ -30,14 +31,17 @@ impl Theme {
         let own = book_root.join("theme");
         match own.metadata() {
             Ok(found) if found.is_dir() => Ok(Self { overrides: Some(own) }),
-            Ok(_) => Err(std::io::Error::other(format!("{} is not a folder", own.display()))),
+            Ok(_) => {
+                Err(std::io::Error::other(format!("{} is not a folder", own.display())))
+            }
             Err(_) => Ok(Self::default()),
         }
     }
 
     /// The file `path` (`html/page.html`), the book's own if it has one; `None` if there is none.
     pub fn file(&self, path: &str) -> Option<Vec<u8>> {
-        let own = self.overrides.as_ref().and_then(|dir| std::fs::read(dir.join(path)).ok());
+        let own =
+            self.overrides.as_ref().and_then(|dir| std::fs::read(dir.join(path)).ok());
         own.or_else(|| EMBEDDED.get_file(path).map(|file| file.contents().to_vec()))
     }
 
