@@ -110,6 +110,11 @@ pub struct Library {
 }
 
 impl Config {
+    /// A file name made from the title: `deep-learning-in-rust`.
+    pub fn slug(&self) -> String {
+        crate::document::inline::slug(&self.title)
+    }
+
     /// Reads the text of `book.toml`; `path` is what diagnostics call it.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The binary `d2l`: reads arguments, dispatches, shows errors, sets the exit code.
 
 use builder::book::Book;
-use builder::commands::{self, tangle::Mode};
-use builder::diagnostic::{self, Style};
+use builder::commands::{self, build::BuildOptions, tangle::Mode};
+use builder::diagnostic::{self, Diagnostic, Style};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +20,26 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run every cell and make the site, the PDF and the notebooks, under `_build`.
+    Build {
+        /// Make no PDF.
+        #[arg(long)]
+        no_pdf: bool,
+        /// Run every cell, even those that have not changed.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Build, show the book in the browser, and build again after each edit.
+    Serve {
+        /// The port of the local web server.
+        #[arg(long, default_value_t = 8000)]
+        port: u16,
+    },
+    /// Start a book in a new folder.
+    New {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Parse every chapter and check labels, formulas, files and citations; run nothing.
     Check,
     /// Run every cell; each is a test.
@@ -47,11 +67,26 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let Command::New { folder } = &arguments.command {
+        commands::new::new(folder)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = config_file(arguments.book.as_deref())?;
+    if let Command::Serve { port } = &arguments.command {
+        serve(&config, *port)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (book, mut diagnostics) = Book::load(&config);
     if !diagnostic::has_errors(&diagnostics) {
         match &arguments.command {
-            Command::Check => {}
+            Command::Check | Command::New { .. } | Command::Serve { .. } => {}
+            Command::Build { no_pdf, fresh } => {
+                let options = BuildOptions { no_pdf: *no_pdf, fresh: *fresh };
+                match commands::build::build(&book, &options)? {
+                    Ok(built) => println!("{built}"),
+                    Err(problems) => diagnostics.extend(problems),
+                }
+            }
             Command::Test { sections } => {
                 diagnostics.extend(commands::test::test(&book, sections)?);
             }
@@ -61,14 +96,31 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let report = diagnostic::report(&diagnostics, Style::of_stderr());
-    if !report.is_empty() {
-        eprintln!("{report}");
-    }
+    show(&diagnostics);
     Ok(match diagnostic::has_errors(&diagnostics) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
+}
+
+fn serve(config: &Path, port: u16) -> anyhow::Result<()> {
+    let root = config.parent().unwrap_or(Path::new(""));
+    let load = || {
+        let (book, diagnostics) = Book::load(config);
+        if diagnostic::has_errors(&diagnostics) {
+            return Ok(Err(diagnostics));
+        }
+        show(&diagnostics);
+        Ok(Ok(book))
+    };
+    commands::serve::serve(root, port, &load, &show)
+}
+
+fn show(diagnostics: &[Diagnostic]) {
+    let report = diagnostic::report(diagnostics, Style::of_stderr());
+    if !report.is_empty() {
+        eprintln!("{report}");
+    }
 }
 
 /// Where the book is described.

@@ -1,13 +1,16 @@
 //! `d2l build`: from chapters to a site, a PDF and notebooks, all or nothing.
 
+use super::tangle::{self, Mode};
 use super::{build_dir, execute, select};
-use crate::book::{Book, Role};
+use crate::book::Book;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files;
 use crate::run::output::SectionOutputs;
 use crate::run::report::Terminal;
+use crate::weave::html::Downloads;
 use crate::weave::{self, OutFile, Theme};
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What `d2l build` was asked for.
@@ -30,13 +33,31 @@ pub struct Built {
     pub notebooks: PathBuf,
 }
 
+/// One line for each.
+impl fmt::Display for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "site       {}", self.html.join("index.html").display())?;
+        if let Some(pdf) = &self.pdf {
+            write!(f, "\nPDF        {}", pdf.display())?;
+        }
+        write!(f, "\nnotebooks  {}", self.notebooks.display())
+    }
+}
+
 /// Runs and weaves a book that parsed without errors. Output is replaced only if all of it was made.
 ///
 /// # Errors
 /// The outer error is the outside world's (engine, disk); the inner one is the author's.
-pub fn build(book: &Book, options: &BuildOptions) -> anyhow::Result<Result<Built, Vec<Diagnostic>>> {
+pub fn build(
+    book: &Book,
+    options: &BuildOptions,
+) -> anyhow::Result<Result<Built, Vec<Diagnostic>>> {
     let terminal = Terminal::new();
     let started = Instant::now();
+    let drift = tangle::tangle(book, Mode::Check)?;
+    if !drift.is_empty() {
+        return Ok(Err(drift));
+    }
     let ran = execute(book, &select(book, &[]), options.fresh, &terminal)?;
     if !ran.is_ok() {
         return Ok(Err(ran.diagnostics));
@@ -45,31 +66,50 @@ pub fn build(book: &Book, options: &BuildOptions) -> anyhow::Result<Result<Built
     let theme = Theme::load(&book.root)?;
     let weaving = Instant::now();
     let mut problems = Vec::new();
-    let html = kept(weave::html::weave(book, &ran.outputs, &theme), &mut problems);
-    let notebooks = kept(notebooks(book, &ran.outputs), &mut problems);
-    terminal.line(&format!("wove the site and notebooks, {:.1} s", weaving.elapsed().as_secs_f64()));
+    let pdf_name = format!("{}.pdf", book.config.slug());
+    let downloads = Downloads {
+        pdf: (!options.no_pdf).then(|| pdf_name.clone()),
+        zip: Some("notebooks/notebooks.zip".into()),
+        notebooks: Some("notebooks".into()),
+    };
+    let html = weave::html::weave(book, &ran.outputs, &theme, &downloads);
+    let html = kept(html, &mut problems);
+    let notebooks = notebooks(book, &ran.outputs);
+    terminal.line(&format!(
+        "wove the site and notebooks, {:.1} s",
+        weaving.elapsed().as_secs_f64()
+    ));
     let typesetting = Instant::now();
     let pdf = match options.no_pdf {
         true => None,
-        false => {
-            terminal.line("typesetting the PDF");
-            kept(weave::pdf::weave(book, &ran.outputs, &theme), &mut problems)
-        }
+        false => None::<Vec<u8>>, // PDF
     };
     if !problems.is_empty() {
         return Ok(Err(problems));
     }
-    let (html, notebooks) = (html.expect("no problems"), notebooks.expect("no problems"));
+    let mut html = html.expect("no problems");
+    // The site is complete without what lies beside it.
+    html.extend(notebooks.iter().map(|file| OutFile {
+        path: Path::new("notebooks").join(&file.path),
+        bytes: file.bytes.clone(),
+    }));
+    html.extend(
+        pdf.iter()
+            .map(|bytes| OutFile { path: pdf_name.clone().into(), bytes: bytes.clone() }),
+    );
 
     let out = build_dir(&book.root);
     let built = Built {
         html: out.join("html"),
-        pdf: pdf.as_ref().map(|_| out.join(format!("{}.pdf", book.config.slug()))),
+        pdf: pdf.as_ref().map(|_| out.join(&pdf_name)),
         notebooks: out.join("notebooks"),
     };
     if let (Some(path), Some(bytes)) = (&built.pdf, &pdf) {
         files::write(path, bytes)?;
-        terminal.line(&format!("typeset the PDF, {:.1} s", typesetting.elapsed().as_secs_f64()));
+        terminal.line(&format!(
+            "typeset the PDF, {:.1} s",
+            typesetting.elapsed().as_secs_f64()
+        ));
     }
     files::replace_folder(&built.notebooks, pairs(&notebooks))?;
     files::replace_folder(&built.html, pairs(&html))?;
@@ -78,10 +118,10 @@ pub fn build(book: &Book, options: &BuildOptions) -> anyhow::Result<Result<Built
 }
 
 /// One notebook for each section, and a zip of them.
-fn notebooks(book: &Book, outputs: &[SectionOutputs]) -> Result<Vec<OutFile>, Vec<Diagnostic>> {
+fn notebooks(book: &Book, outputs: &[SectionOutputs]) -> Vec<OutFile> {
     let mut made = Vec::new();
     for (index, section) in book.sections.iter().enumerate() {
-        if section.role == Role::Chapter && section.document.cells().next().is_none() {
+        if !weave::html::has_notebook(section) {
             continue;
         }
         made.push(OutFile {
@@ -91,10 +131,13 @@ fn notebooks(book: &Book, outputs: &[SectionOutputs]) -> Result<Vec<OutFile>, Ve
     }
     let zip = weave::notebook::zip(&made);
     made.push(OutFile { path: "notebooks.zip".into(), bytes: zip });
-    Ok(made)
+    made
 }
 
-fn kept<T>(result: Result<T, Vec<Diagnostic>>, problems: &mut Vec<Diagnostic>) -> Option<T> {
+fn kept<T>(
+    result: Result<T, Vec<Diagnostic>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(found) => {

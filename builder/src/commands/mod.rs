@@ -1,5 +1,8 @@
 //! What the commands do, apart from reading their arguments.
 
+pub mod build;
+pub mod new;
+pub mod serve;
 pub mod tangle;
 pub mod test;
 

@@ -46,12 +46,13 @@ pub fn serve(
     }
 
     let (changed, changes) = mpsc::channel();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let touched = |event: &notify::Event| !event.kind.is_access();
-        if event.as_ref().is_ok_and(touched) {
-            let _ = changed.send(());
-        }
-    })?;
+    let mut watcher =
+        notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let touched = |event: &notify::Event| !event.kind.is_access();
+            if event.as_ref().is_ok_and(touched) {
+                let _ = changed.send(());
+            }
+        })?;
     watcher.watch(book_root, RecursiveMode::Recursive)?;
     println!("serving http://127.0.0.1:{}/", port_of(&server, port));
     loop {
@@ -89,7 +90,8 @@ fn answer(request: tiny_http::Request, site: &Path, version: &AtomicU64) {
         Some(seen) => {
             let started = Instant::now();
             let seen = seen.trim_start_matches('?').parse::<u64>().ok();
-            while seen == Some(version.load(Ordering::SeqCst)) && started.elapsed() < HOLD {
+            while seen == Some(version.load(Ordering::SeqCst)) && started.elapsed() < HOLD
+            {
                 std::thread::sleep(Duration::from_millis(50));
             }
             tiny_http::Response::from_string(version.load(Ordering::SeqCst).to_string())
@@ -101,7 +103,8 @@ fn answer(request: tiny_http::Request, site: &Path, version: &AtomicU64) {
 }
 
 fn page(site: &Path, url: &str) -> tiny_http::Response<std::io::Cursor<Vec<u8>>> {
-    let Some((path, bytes)) = file_for(site, url).and_then(|p| Some((p.clone(), std::fs::read(p).ok()?)))
+    let Some((path, bytes)) =
+        file_for(site, url).and_then(|p| Some((p.clone(), std::fs::read(p).ok()?)))
     else {
         return tiny_http::Response::from_string("not found").with_status_code(404);
     };
@@ -180,7 +183,9 @@ mod tests {
         std::fs::write(home.path().join("secret"), "x").unwrap();
         std::fs::write(site.join("a b/index.html"), "x").unwrap();
         assert_eq!(file_for(&site, "/a%20b/?q"), Some(site.join("a b/index.html")));
-        for url in ["/../secret", "/%2e%2e/secret", "//../secret", "/a%20b/../../secret", "/%"] {
+        for url in
+            ["/../secret", "/%2e%2e/secret", "//../secret", "/a%20b/../../secret", "/%"]
+        {
             assert_eq!(file_for(&site, url), None, "{url}");
         }
     }

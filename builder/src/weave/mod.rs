@@ -1,6 +1,12 @@
 //! Book + outputs + theme → pages, a PDF and notebooks. Pure: nothing here reads or writes files,
 //! except [`Theme::load`] and the images that the chapters name.
 
+pub mod html;
+mod image;
+mod math;
+pub mod notebook;
+mod reference;
+
 use std::path::{Path, PathBuf};
 
 /// A file of the result, relative to its format's folder.

@@ -1,0 +1,326 @@
+//! Book + outputs → a site of static files that works from a web server and from a folder.
+
+mod blocks;
+mod fonts;
+mod highlight;
+mod search;
+mod svg;
+
+use super::image::Image;
+use super::math::MathMl;
+use super::{OutFile, Theme};
+use crate::book::{Book, Role, Section};
+use crate::diagnostic::Diagnostic;
+use crate::document::inline::{plain_text, walk_blocks};
+use crate::document::{BlockKind, InlineKind};
+use crate::run::output::SectionOutputs;
+use blocks::Page;
+use minijinja::{AutoEscape, Environment, context};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What the site links to beside its own pages.
+#[derive(Debug, Clone, Default)]
+pub struct Downloads {
+    /// The printed book, relative to the site.
+    pub pdf: Option<String>,
+    /// All notebooks, relative to the site.
+    pub zip: Option<String>,
+    /// The folder of single notebooks, relative to the site.
+    pub notebooks: Option<String>,
+}
+
+/// Makes the site: a page for each section, the contents, the references, and what they need.
+///
+/// # Errors
+/// Every formula that cannot be set, and a theme that is not a template.
+pub fn weave(
+    book: &Book,
+    outputs: &[SectionOutputs],
+    theme: &Theme,
+    downloads: &Downloads,
+) -> Result<Vec<OutFile>, Vec<Diagnostic>> {
+    let math = MathMl::new();
+    let mut problems = Vec::new();
+    let none = SectionOutputs::default();
+    let mut bodies = Vec::new();
+    for index in 0..book.sections.len() {
+        let outputs = outputs.get(index).unwrap_or(&none);
+        bodies.push(Page::new(book, index, outputs, &math, &mut problems).body());
+    }
+    let references = Page::new(book, 0, &none, &math, &mut problems).references();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+
+    let templates = Templates::new(theme).map_err(|error| vec![*error])?;
+    let mut files = Vec::new();
+    for (index, body) in bodies.iter().enumerate() {
+        let section = &book.sections[index];
+        let notebook = downloads.notebooks.as_ref().filter(|_| has_notebook(section));
+        let page = PageData {
+            slug: section.slug.clone(),
+            root: root_of(&section.slug),
+            title: plain_text(&section.document.title),
+            heading: body.title.clone(),
+            number: section.number.clone(),
+            role: match section.role {
+                Role::FrontMatter => "front",
+                Role::Chapter => "chapter",
+                Role::Section => "section",
+            },
+            body: body.html.clone(),
+            contents: body.contents.clone(),
+            previous: index.checked_sub(1).map(|i| Link::to(book, i)),
+            next: book.sections.get(index + 1).map(|_| Link::to(book, index + 1)),
+            notebook: notebook.map(|folder| format!("{folder}/{}.ipynb", section.slug)),
+            source: book
+                .config
+                .site
+                .source
+                .as_ref()
+                .map(|s| s.replace("{slug}", &section.slug)),
+        };
+        files.push(templates.render(book, downloads, "page.html", page, Some(index))?);
+    }
+    let special = |slug: &str, title: &str, body: String| PageData {
+        slug: slug.into(),
+        title: title.into(),
+        heading: title.into(),
+        role: "front",
+        body,
+        ..PageData::default()
+    };
+    let cover = special("index", &book.config.title, String::new());
+    files.push(templates.render(book, downloads, "index.html", cover, None)?);
+    if let Some(references) = references {
+        let page = special("references", "References", references);
+        files.push(templates.render(book, downloads, "page.html", page, None)?);
+    }
+    files.push(search::index(book));
+    files.extend(images(book));
+    files.extend(fonts::files());
+    for file in theme.files_below("html/static") {
+        let path = file.path.strip_prefix("html").unwrap_or(&file.path).to_owned();
+        files.push(OutFile { path, ..file });
+    }
+    Ok(files)
+}
+
+/// Whether the section has a notebook: all but the openings of chapters without a cell.
+pub(crate) fn has_notebook(section: &Section) -> bool {
+    section.role != Role::Chapter || section.document.cells().next().is_some()
+}
+
+/// Images that pages show by their address.
+fn images(book: &Book) -> Vec<OutFile> {
+    let mut found = BTreeMap::new();
+    for section in &book.sections {
+        let mut keep = |path: &str| {
+            if let Some(image) = Image::read(book, section, path) {
+                found.insert(image.path, image.bytes);
+            }
+        };
+        walk_blocks(&section.document.blocks, &mut |block| {
+            if let BlockKind::Figure { path, .. } = &block.kind {
+                keep(path);
+            }
+        });
+        section.document.walk_inlines(|inline| {
+            if let InlineKind::Image { path, .. } = &inline.kind {
+                keep(path);
+            }
+        });
+    }
+    found.into_iter().map(|(path, bytes)| OutFile { path: path.into(), bytes }).collect()
+}
+
+/// Text as it stands in HTML, inside elements and attributes.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The way from a page to the site's root: `../` for each folder.
+fn root_of(slug: &str) -> String {
+    "../".repeat(slug.matches('/').count())
+}
+
+/// Variables of a page's template; theme/README.md describes them.
+#[derive(Default, Serialize)]
+struct PageData {
+    slug: String,
+    root: String,
+    title: String,
+    heading: String,
+    number: Option<String>,
+    role: &'static str,
+    body: String,
+    contents: Vec<Heading>,
+    previous: Option<Link>,
+    next: Option<Link>,
+    notebook: Option<String>,
+    source: Option<String>,
+}
+
+/// An entry of the page's own contents.
+#[derive(Clone, Serialize)]
+struct Heading {
+    anchor: String,
+    number: Option<String>,
+    title: String,
+    level: u8,
+}
+
+#[derive(Clone, Serialize)]
+struct Link {
+    /// Relative to the site's root.
+    url: String,
+    number: Option<String>,
+    title: String,
+}
+
+impl Link {
+    fn to(book: &Book, index: usize) -> Self {
+        let section = &book.sections[index];
+        Self {
+            url: format!("{}.html", section.slug),
+            number: section.number.clone(),
+            title: plain_text(&section.document.title),
+        }
+    }
+}
+
+/// An entry of the book's contents.
+#[derive(Serialize)]
+struct Entry {
+    /// None for a section that is still to come.
+    url: Option<String>,
+    number: Option<String>,
+    title: String,
+    is_current: bool,
+    is_open: bool,
+    children: Vec<Entry>,
+}
+
+/// Front matter, chapters with their sections, references.
+fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (index, section) in book.sections.iter().enumerate() {
+        let link = Link::to(book, index);
+        let entry = Entry {
+            url: Some(link.url),
+            number: link.number,
+            title: link.title,
+            is_current: current == Some(index),
+            is_open: current.is_none() || current == Some(index),
+            children: Vec::new(),
+        };
+        match (section.role, entries.last_mut()) {
+            (Role::Section, Some(chapter)) => {
+                chapter.is_open |= entry.is_current;
+                chapter.children.push(entry);
+            }
+            _ => entries.push(entry),
+        }
+        for planned in book.planned.iter().filter(|planned| planned.after == index) {
+            let entry = Entry {
+                url: None,
+                number: Some(planned.number.clone()),
+                title: planned.title.clone(),
+                is_current: false,
+                is_open: false,
+                children: Vec::new(),
+            };
+            if let Some(chapter) = entries.last_mut() {
+                chapter.children.push(entry);
+            }
+        }
+    }
+    if !book.references.is_empty() {
+        entries.push(Entry {
+            url: Some("references.html".into()),
+            number: None,
+            title: "References".into(),
+            is_current: false,
+            is_open: false,
+            children: Vec::new(),
+        });
+    }
+    entries
+}
+
+struct Templates {
+    environment: Environment<'static>,
+}
+
+impl Templates {
+    fn new(theme: &Theme) -> Result<Self, Box<Diagnostic>> {
+        let mut environment = Environment::new();
+        // The default also escapes `/`, which makes addresses hard to read.
+        environment.set_formatter(|out, state, value| match value.as_str() {
+            Some(text) if state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
+                out.write_str(&escape(text)).map_err(minijinja::Error::from)
+            }
+            _ => minijinja::escape_formatter(out, state, value),
+        });
+        for name in ["base.html", "page.html", "index.html"] {
+            let path = format!("html/{name}");
+            let text = theme.file(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            environment.add_template_owned(name, text).map_err(|error| wrong(&error))?;
+        }
+        Ok(Self { environment })
+    }
+
+    fn render(
+        &self,
+        book: &Book,
+        downloads: &Downloads,
+        template: &str,
+        page: PageData,
+        current: Option<usize>,
+    ) -> Result<OutFile, Vec<Diagnostic>> {
+        let path = format!("{}.html", page.slug).into();
+        let config = &book.config;
+        let data = context! {
+            page => page,
+            navigation => navigation(book, current),
+            book => context! {
+                title => config.title,
+                subtitle => config.subtitle,
+                description => config.description,
+                authors => config.authors,
+                language => config.language,
+                date => config.date,
+                url => config.site.url,
+            },
+            downloads => context! { pdf => downloads.pdf, zip => downloads.zip },
+        };
+        let rendered =
+            self.environment.get_template(template).and_then(|t| t.render(data));
+        match rendered {
+            Ok(html) => Ok(OutFile { path, bytes: html.into_bytes() }),
+            Err(error) => Err(vec![*wrong(&error)]),
+        }
+    }
+}
+
+/// A mistake in a template of the book's own theme.
+fn wrong(error: &minijinja::Error) -> Box<Diagnostic> {
+    let name = error.name().unwrap_or("page.html");
+    let line = error.line().map_or(String::new(), |line| format!(", line {line}"));
+    Box::new(Diagnostic::file(format!("theme/html/{name}"), format!("{error}{line}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Drawings inside a page, where they take its colours.
+
+/// The `<svg>` element of a file, with its ids made unique by `prefix`.
+pub(super) fn inlined(file: &str, prefix: &str) -> Option<String> {
+    let start = file.find("<svg")?;
+    let end = file.rfind("</svg>")? + "</svg>".len();
+    let mut svg = file.get(start..end)?.to_owned();
+    for id in ids(&svg) {
+        for (before, after) in [("id=\"", "\""), ("url(#", ")"), ("href=\"#", "\"")] {
+            let from = format!("{before}{id}{after}");
+            svg = svg.replace(&from, &format!("{before}{prefix}-{id}{after}"));
+        }
+    }
+    Some(svg)
+}
+
+fn ids(svg: &str) -> Vec<String> {
+    let mut ids: Vec<String> = (svg.match_indices(" id=\""))
+        .filter_map(|(at, mark)| svg[at + mark.len()..].split('"').next())
+        .map(str::to_owned)
+        .collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_two_drawings_do_not_meet() {
+        let file = "<?xml version=\"1.0\"?>\n<svg><marker id=\"a\"/><path marker-end=\"url(#a)\"/>\
+                    <use href=\"#a\"/></svg>\n";
+        assert_eq!(
+            inlined(file, "f1").unwrap(),
+            "<svg><marker id=\"f1-a\"/><path marker-end=\"url(#f1-a)\"/><use href=\"#f1-a\"/></svg>"
+        );
+        assert_eq!(inlined("GIF89a", "f1"), None);
+    }
+}

@@ -1,0 +1,147 @@
+use super::*;
+use crate::run::output::Output;
+use std::collections::BTreeSet;
+
+const CONFIG: &str =
+    "title = \"T & U\"\n[[chapter]]\npath = \"ch\"\nsections = [\"one\"]\n";
+
+const ONE: &str = "\
+# One $x$
+:label:`one`
+
+Text with `code`, *stress*, $a < b$, a note[^n], :numref:`eq`-free :eqref:`eq`,
+:numref:`fig`, :numref:`tab`, [the chapter](index.md) and :citet:`bishop`.
+
+[^n]: The note.
+
+## Part
+:label:`part`
+
+$$
+e^{i\\pi} = -1
+$$
+:eqlabel:`eq`
+
+```rust,label=fig,caption=\"A drawing.\",alt=\"A line.\"
+draw()
+```
+
+| a | b |
+|:--|--:|
+| 1 | 2 |
+
+: Numbers. :label:`tab`
+";
+
+const BIB: &str =
+    "@book{bishop, author = {Bishop, C.}, title = {B}, publisher = {S}, year = 2006}";
+
+fn woven(one: &str, outputs: Vec<Vec<Output>>) -> Result<Vec<OutFile>, Vec<Diagnostic>> {
+    let texts = [
+        ("ch/index", "# Chapter\n:label:`ch`\n\nSee :numref:`part`.\n"),
+        ("ch/one", one),
+    ];
+    let (book, found) = Book::from_texts(CONFIG, &texts, Some(BIB)).unwrap();
+    let wrong: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(!crate::diagnostic::has_errors(&found), "{wrong:#?}");
+    let outputs = vec![SectionOutputs::default(), SectionOutputs { cells: outputs }];
+    weave(&book, &outputs, &Theme::default(), &Downloads::default())
+}
+
+fn text_of(files: &[OutFile], path: &str) -> String {
+    let file =
+        files.iter().find(|f| f.path.as_os_str() == path).expect("this page is made");
+    String::from_utf8(file.bytes.clone()).unwrap()
+}
+
+fn drawing() -> Vec<Output> {
+    let svg = "<svg viewBox=\"0 0 1 1\"><path id=\"p\"/></svg>".to_owned();
+    vec![Output::Result { data: [("image/svg+xml".to_owned(), svg)].into() }]
+}
+
+fn values<'a>(html: &'a str, attribute: &str) -> Vec<&'a str> {
+    let mark = format!(" {attribute}=\"");
+    html.split(&mark).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_place_that_exists() {
+    let one = ONE.replace(":numref:`eq`-free ", "");
+    let files = woven(&one, vec![drawing()]).unwrap();
+    let mut places = BTreeSet::new();
+    for file in &files {
+        let path = file.path.to_string_lossy().into_owned();
+        if path.ends_with(".html") {
+            let html = text_of(&files, &path);
+            let ids = values(&html, "id");
+            let unique: BTreeSet<_> = ids.iter().collect();
+            assert_eq!(ids.len(), unique.len(), "an id occurs twice in {path}: {ids:?}");
+            places.extend(ids.iter().map(|id| format!("{path}#{id}")));
+        }
+        places.insert(path);
+    }
+    let mut count = 0;
+    for file in files.iter().filter(|f| f.path.extension().is_some_and(|e| e == "html")) {
+        let html = text_of(&files, &file.path.to_string_lossy());
+        let folder = file.path.parent().unwrap().to_string_lossy().into_owned();
+        for link in values(&html, "href").into_iter().chain(values(&html, "src")) {
+            if link.contains("://") || link.starts_with("data:") {
+                continue;
+            }
+            let target = match link.strip_prefix('#') {
+                Some(anchor) => format!("{}#{anchor}", file.path.display()),
+                None => match link.strip_prefix("../") {
+                    Some(rest) => rest.to_owned(),
+                    None if folder.is_empty() => link.to_owned(),
+                    None => format!("{folder}/{link}"),
+                },
+            };
+            count += 1;
+            assert!(
+                places.contains(&target),
+                "{}: {link} leads nowhere",
+                file.path.display()
+            );
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
+#[test]
+fn a_page_says_what_the_chapter_says() {
+    let one = ONE.replace(":numref:`eq`-free ", "");
+    let files = woven(&one, vec![drawing()]).unwrap();
+    let page = text_of(&files, "ch/one.html");
+    for part in [
+        "<em>stress</em>",
+        "<code>code</code>",
+        "href=\"#eq\">(1.1.1)</a>",
+        "href=\"#fig\">Figure&nbsp;1.1.1</a>",
+        "<div class=\"equation\" id=\"eq\">",
+        "aria-label=\"A line.\"",
+        "<path id=\"d1-p\"/>",
+        "<span class=\"number\">Figure 1.1.1</span> A drawing.",
+        "<span class=\"number\">Table 1.1.1</span> Numbers.",
+        "<td class=\"right\">2</td>",
+        "Bishop (2006)",
+        "T &amp; U",
+    ] {
+        assert!(page.contains(part), "{part} is not in:\n{page}");
+    }
+    assert!(
+        text_of(&files, "ch/index.html")
+            .contains("one.html#part\">Section&nbsp;1.1.1</a>")
+    );
+}
+
+#[test]
+fn a_formula_that_cannot_be_set_is_pointed_at() {
+    let problems =
+        woven("# One\n\nLet $a + \\nosuch b$ be.\n\n## P\n:label:`part`\n", Vec::new())
+            .unwrap_err();
+    let shown = problems[0].to_string();
+    assert!(
+        shown.contains("ch/one.md:3:10: error: a formula that cannot be set"),
+        "{shown}"
+    );
+}
