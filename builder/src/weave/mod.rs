@@ -5,6 +5,7 @@ pub mod html;
 mod image;
 mod math;
 pub mod notebook;
+pub mod pdf;
 mod reference;
 
 use std::path::{Path, PathBuf};
