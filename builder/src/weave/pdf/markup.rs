@@ -53,7 +53,10 @@ impl<'a> Markup<'a> {
             book.sections.iter().position(|s| s.role != Role::FrontMatter);
         for index in 0..book.sections.len() {
             if Some(index) == first_chapter {
-                markup.text.push_str("#main-matter()\n");
+                markup.text.push_str(
+                    "#pagebreak(to: \"odd\", weak: true)\n#set page(numbering: \"1\")\n\
+                     #counter(page).update(1)\n",
+                );
             }
             markup.section(index);
         }
@@ -531,7 +534,14 @@ fn modern(formula: &str) -> String {
         ("ohm.inv", "Omega.inv"),
         ("tilde.op", "tilde"),
     ];
-    RENAMED.iter().fold(formula.to_owned(), |text, (old, new)| text.replace(old, new))
+    let text = RENAMED
+        .iter()
+        .fold(formula.to_owned(), |text, (old, new)| text.replace(old, new));
+    // Bars stand close to what they enclose, unless they grow with it.
+    match text.contains("lr(") || text.contains('"') {
+        true => text,
+        false => text.replace("||", " norm-bar ").replace('|', " abs-bar "),
+    }
 }
 
 /// A title for a place that holds no links, like the contents.
