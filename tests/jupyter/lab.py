@@ -27,9 +27,21 @@ const done = arguments[arguments.length - 1];
   await panel.sessionContext.ready;
   await app.commands.execute('notebook:clear-all-cell-outputs');
   await app.commands.execute('notebook:run-all-cells');
+  // It returns at the first error, expected or not; the other cells are still to run.
+  const isRunning = () => panel.content.widgets.some((cell) =>
+    cell.model.type === 'code' && cell.model.executionCount === null);
+  for (let i = 0; i < 3000 && isRunning(); i++) await new Promise((go) => setTimeout(go, 100));
+  await new Promise((go) => setTimeout(go, 500));
   const cells = panel.content.widgets.map((cell) => cell.model.toJSON());
   done(JSON.stringify({ cells, kernel: panel.sessionContext.kernelDisplayName }));
 })().catch((error) => done(JSON.stringify({ error: String(error) })));
+"""
+SHOW_FIGURE = """
+const content = window.jupyterapp.shell.currentWidget.content;
+const hasFigure = (cell) => cell.model.type === 'code' && JSON.stringify(cell.model.toJSON().outputs).includes('image/svg');
+const found = content.widgets.findIndex(hasFigure);
+content.activeCellIndex = found < 0 ? Math.floor(content.widgets.length / 2) : found;
+content.scrollToItem(content.activeCellIndex, 'center');
 """
 IS_OPEN = """
 const panel = window.jupyterapp?.shell?.currentWidget;
@@ -93,9 +105,7 @@ def main(notebook, picture):
         ran = json.loads(browser.execute_async_script(RUN_ALL))
         assert "error" not in ran, ran
         print(f"{name}: {ran['kernel']}, run all {time.monotonic() - started:.1f} s")
-        browser.execute_script("window.jupyterapp.shell.collapseLeft(); document.activeElement.blur();"
-                               "const c = window.jupyterapp.shell.currentWidget.content;"
-                               "c.activeCellIndex = Math.min(c.widgets.length - 1, 14);")
+        browser.execute_script("window.jupyterapp.shell.collapseLeft(); document.activeElement.blur();" + SHOW_FIGURE)
         time.sleep(2)
         browser.save_screenshot(picture)
         browser.quit()

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 pub use jupyter_protocol::ConnectionInfo;
-pub(crate) use sockets::{Outgoing, Sockets, bind};
+pub(crate) use sockets::{Outgoing, bind};
 
 const DELIMITER: &[u8] = b"<IDS|MSG>";
 

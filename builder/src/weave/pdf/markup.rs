@@ -217,7 +217,8 @@ impl<'a> Markup<'a> {
             BlockKind::Table { align, head, rows, caption, label } => {
                 let anchor = self.anchor(label.as_deref());
                 let number = self.number(span).map_or("none".into(), quoted);
-                let _ = write!(self.text, "#tabular({number}, {anchor}, [");
+                let _ =
+                    write!(self.text, "#tabular({number}, {anchor}, {}, [", rows.len());
                 self.inlines(caption);
                 self.text.push_str("], ");
                 self.table(align, head, rows);

@@ -13,7 +13,6 @@ pub(super) struct Message {
     /// Byte ranges in the generated code: start, end, primary, label.
     pub(super) places: Vec<(usize, usize, bool, String)>,
     pub(super) notes: Vec<String>,
-    pub(super) rendered: String,
 }
 
 /// Reads the errors that the compiler left in `folder`.
@@ -28,7 +27,6 @@ pub(super) fn read(folder: &Path) -> Vec<Message> {
             message: m["message"].as_str().unwrap_or_default().to_owned(),
             places: places(&m["spans"]),
             notes: notes(&m["children"]),
-            rendered: m["rendered"].as_str().unwrap_or_default().to_owned(),
         })
         .collect()
 }
