@@ -115,10 +115,10 @@ pub fn jupyter() -> Option<PathBuf> {
     let folder = std::env::var_os("D2L_TEST_JUPYTER").map(PathBuf::from);
     let python = folder.map_or(python, |folder| folder.join("bin/python"));
     if !python.is_file() {
-        eprintln!(
-            "SKIPPED: no {}; run tests/jupyter/setup.sh target/jupyter",
+        skip(&format!(
+            "no {}; run tests/jupyter/setup.sh target/jupyter",
             python.display()
-        );
+        ));
         return None;
     }
     Some(python)
