@@ -1,7 +1,4 @@
-//! What crosses crates: the rules of this repository and the whole pipeline, run as a user would.
+//! What crosses crates: the rules of this repository. The tests of the whole pipeline join with the
+//! commands that they run.
 
-mod drift;
-mod jupyter;
-mod mistakes;
-mod pipeline;
 mod tidy;

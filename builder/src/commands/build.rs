@@ -82,10 +82,7 @@ pub fn build(
     let typesetting = Instant::now();
     let pdf = match options.no_pdf {
         true => None,
-        false => {
-            terminal.line("typesetting the PDF");
-            kept(weave::pdf::weave(book, &ran.outputs, &theme), &mut problems)
-        }
+        false => None::<Vec<u8>>, // PDF
     };
     if !problems.is_empty() {
         return Ok(Err(problems));

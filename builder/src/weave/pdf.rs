@@ -1,102 +1,156 @@
-//! Book + outputs → one PDF, set by Typst inside this program with the fonts it carries.
+//! Book + outputs → the printed book, typeset in memory by typst.
+//!
+//! Chapters become typst markup (`markup`), their formulas by way of a translator from LaTeX
+//! (`formula`); `theme/pdf/book.typ` decides how everything looks. The same book gives the same
+//! bytes: no clock, no path and no order of a hash map gets into the file.
 
+mod formula;
 mod markup;
+mod picture;
 mod world;
 
 use super::Theme;
-use crate::book::{Book, Section};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::book::Book;
+use crate::diagnostic::Diagnostic;
 use crate::document::Span;
 use crate::run::output::SectionOutputs;
-use markup::Markup;
+use markup::{Manuscript, Origin, OriginKind};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use typst::diag::SourceDiagnostic;
 use typst::foundations::Smart;
-use typst::{WorldExt as _, compile};
 use typst_layout::PagedDocument;
-use typst_pdf::PdfOptions;
-use world::BookWorld;
+use typst_pdf::{PdfOptions, PdfStandards};
+use world::Press;
 
-/// Sets the whole book. The same input gives the same bytes.
+/// Typesets the book.
 ///
 /// # Errors
-/// Every formula that cannot be set, at its place in the chapter; and what is wrong with a theme.
+/// Every formula that cannot be set, every image that cannot be read, and mistakes in the theme.
 pub fn weave(
     book: &Book,
     outputs: &[SectionOutputs],
     theme: &Theme,
 ) -> Result<Vec<u8>, Vec<Diagnostic>> {
-    let source = Markup::of_book(book, outputs)?;
-    let world = BookWorld::new(theme, source.text.clone(), source.files.clone());
-    let place = |error: &SourceDiagnostic| placed(&world, book, &source, error);
-    let document: PagedDocument = compile(&world)
-        .output
-        .map_err(|errors| errors.iter().map(place).collect::<Vec<_>>())?;
-    let options = PdfOptions {
-        ident: Smart::Custom(book.config.slug()),
-        creator: Smart::Custom(Some(format!("d2l {}", env!("CARGO_PKG_VERSION")))),
-        timestamp: None,
-        ..PdfOptions::default()
-    };
-    let bytes = typst_pdf::pdf(&document, &options);
-    // The typesetter keeps what it computed for the next time; there is none.
+    let manuscript = markup::write(book, outputs);
+    let made = typeset(book, manuscript, theme).and_then(|document| {
+        let options = PdfOptions {
+            ident: Smart::Auto,
+            creator: Smart::Custom(Some("d2l".into())),
+            timestamp: None,
+            page_ranges: None,
+            standards: PdfStandards::default(),
+            tagged: true,
+            pretty: false,
+        };
+        typst_pdf::pdf(&document, &options).map_err(|errors| {
+            let messages =
+                errors.iter().map(|error| Diagnostic::file(BOOK, &*error.message));
+            messages.collect()
+        })
+    });
+    // The memory of a whole book's layout is of no use to the next one.
     typst::comemo::evict(0);
-    bytes.map_err(|errors| errors.iter().map(place).collect())
+    made
 }
 
-/// A part of the generated text and what it was made from.
-#[derive(Debug, Clone)]
-struct Origin {
-    range: Range<usize>,
-    section: usize,
-    span: Span,
-    is_formula: bool,
-}
+/// What mistakes outside of every chapter are blamed on.
+const BOOK: &str = "theme/pdf/book.typ";
 
-/// A complaint of the typesetter, at the chapter's line that caused it.
-fn placed(
-    world: &BookWorld,
+/// Lays the pages out. A place that typst rejects is reported and blanked, and the rest tried
+/// again, so that all mistakes of a book are found at once.
+fn typeset(
     book: &Book,
-    source: &Markup<'_>,
-    error: &SourceDiagnostic,
-) -> Diagnostic {
-    // The first place, going outwards from the complaint, that a chapter wrote.
-    let spans =
-        std::iter::once(error.span).chain(error.trace.iter().map(|t| t.span.into()));
-    let origin = spans
-        .filter(|span| span.id() == Some(world.main_id()))
-        .filter_map(|span| world.range(span))
-        .find_map(|range| source.origin(range.start));
-    let hints: Vec<&str> = error.hints.iter().map(|hint| hint.v.as_str()).collect();
-    match origin {
-        Some(origin) => {
-            let document = &book.sections[origin.section].document;
-            let what = if origin.is_formula {
-                "a formula that cannot be set in print"
-            } else {
-                "this cannot be set in print"
-            };
-            Diagnostic::error(document, origin.span, format!("{what}: {}", error.message))
-                .with_help(hints.join("\n"))
+    manuscript: Manuscript,
+    theme: &Theme,
+) -> Result<PagedDocument, Vec<Diagnostic>> {
+    let mut problems = manuscript.problems;
+    let pictures = manuscript.pictures;
+    let mut press = Press::new(manuscript.sheets, manuscript.files, theme);
+    let made = loop {
+        let compiled = typst::compile::<PagedDocument>(&press);
+        for warning in &compiled.warnings {
+            tracing::debug!("typst: {}", warning.message);
         }
-        None => {
-            let (path, text) = world.file_of(error.span.id());
-            let range = world.range(error.span).unwrap_or(0..0);
-            Diagnostic::in_text(
-                Severity::Error,
-                path,
-                &text,
-                Span::new(range),
-                format!("the page design: {}", error.message),
-            )
-            .with_help(hints.join("\n"))
+        let errors = match compiled.output {
+            Ok(document) => break Some(document),
+            Err(errors) => errors,
+        };
+        let mut is_better = false;
+        for error in &errors {
+            match locate(&press, error) {
+                Some((sheet, origin)) => {
+                    let document = &book.sections[origin.section].document;
+                    let message = origin.kind.message(&error.message);
+                    problems.push(Diagnostic::error(document, origin.span, message));
+                    is_better |= press.blank(sheet, &origin);
+                }
+                None => match picture(book, &pictures, &press, error) {
+                    Some(problem) => problems.push(problem),
+                    // A link may lead to what was blanked.
+                    None if !problems.is_empty() => {}
+                    None => problems.push(theirs(&press, error)),
+                },
+            }
         }
+        if !is_better {
+            break None;
+        }
+    };
+    problems.sort_by(|a, b| {
+        (&a.path, a.line, a.column, &a.message)
+            .cmp(&(&b.path, b.line, b.column, &b.message))
+    });
+    problems.dedup_by(|a, b| a.to_string() == b.to_string());
+    match made {
+        Some(document) if problems.is_empty() => Ok(document),
+        _ => Err(problems),
     }
 }
 
-/// A name for a place in the printed book: unique over all sections.
-fn anchor_of(section: &Section, anchor: &str) -> String {
-    format!("{}#{anchor}", section.slug)
+/// The sheet and the smallest piece of a chapter that an error comes from.
+fn locate(press: &Press, error: &SourceDiagnostic) -> Option<(usize, Origin)> {
+    places(press, error).find_map(|(path, range)| {
+        let sheet = press.sheets().iter().position(|sheet| sheet.path == path)?;
+        let origins = press.sheets()[sheet].origins.iter();
+        let around =
+            origins.filter(|o| o.range.start <= range.start && range.end <= o.range.end);
+        let origin = around.min_by_key(|o| o.range.len())?;
+        Some((sheet, origin.clone()))
+    })
+}
+
+/// An error inside the file of a picture, as one of the place that shows it.
+fn picture(
+    book: &Book,
+    pictures: &BTreeMap<String, (usize, Span)>,
+    press: &Press,
+    error: &SourceDiagnostic,
+) -> Option<Diagnostic> {
+    let mut found = places(press, error).filter_map(|(path, _)| pictures.get(&path));
+    let (section, span) = found.next()?;
+    let message = OriginKind::Block.message(&error.message);
+    Some(Diagnostic::error(&book.sections[*section].document, *span, message))
+}
+
+/// Where an error happened, and the calls that led there.
+fn places(
+    press: &Press,
+    error: &SourceDiagnostic,
+) -> impl Iterator<Item = (String, Range<usize>)> {
+    let calls = error.trace.iter().map(|call| call.span.into());
+    std::iter::once(error.span).chain(calls).filter_map(|span| press.place(span))
+}
+
+/// An error in the theme, or in what has no place in a chapter.
+fn theirs(press: &Press, error: &SourceDiagnostic) -> Diagnostic {
+    let place = places(press, error).next();
+    let (path, line) = place.map_or((BOOK.to_owned(), None), |(path, range)| {
+        let line = press.line(&path, range.start);
+        (path.trim_start_matches('/').to_owned(), line)
+    });
+    let line = line.map_or(String::new(), |line| format!(", line {line}"));
+    Diagnostic::file(path, format!("{}{line}", error.message))
 }
 
 #[cfg(test)]

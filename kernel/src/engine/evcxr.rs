@@ -9,9 +9,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// evcxr with the prelude crate loaded.
-pub(super) struct EvcxrEngine {
+pub struct EvcxrEngine {
     context: Option<CommandContext>,
     outputs: EvalContextOutputs,
+    config: EngineConfig,
+    lost: bool,
 }
 
 impl std::fmt::Debug for EvcxrEngine {
@@ -25,7 +27,7 @@ impl EvcxrEngine {
     ///
     /// # Errors
     /// If there is no Rust toolchain, or the prelude crate does not compile.
-    pub(super) fn start(
+    pub fn start(
         config: EngineConfig,
         progress: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
@@ -42,8 +44,12 @@ impl EvcxrEngine {
         }
         let (context, outputs) = evcxr::EvalContext::with_subprocess_command(command)
             .map_err(|error| EngineError::Start(error.to_string()))?;
-        let mut engine =
-            Self { context: Some(CommandContext::with_eval_context(context)), outputs };
+        let mut engine = Self {
+            context: Some(CommandContext::with_eval_context(context)),
+            outputs,
+            config: config.clone(),
+            lost: false,
+        };
         if let Some(prelude) = &config.prelude {
             progress(format!("compiling {}", prelude.name));
             let code = format!(
@@ -59,7 +65,7 @@ impl EvcxrEngine {
     }
 
     /// See [`super::Engine::execute`].
-    pub(super) fn execute(
+    pub fn execute(
         &mut self,
         cell: &CellSource,
         sink: &mut dyn FnMut(Event),

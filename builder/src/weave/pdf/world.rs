@@ -1,107 +1,133 @@
-//! What Typst sees of the outside: generated text, the theme, the book's images, and fonts.
+//! The only world that typst sees: sheets, pictures, theme and fonts, all in memory.
 
+use super::markup::{Origin, OriginKind, Sheet};
 use crate::weave::Theme;
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 use typst::diag::{FileError, FileResult};
 use typst::foundations::{Bytes, Datetime, Duration};
-use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
+use typst::syntax::{DiagSpan, FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
-use typst::{Library, LibraryExt as _, World};
+use typst::{Library, LibraryExt, World, WorldExt};
 
-struct Fonts {
-    book: LazyHash<FontBook>,
-    fonts: Vec<Font>,
-}
-
-static FONTS: LazyLock<Fonts> = LazyLock::new(|| {
-    let fonts: Vec<Font> =
-        typst_assets::fonts().flat_map(|data| Font::iter(Bytes::new(data))).collect();
-    Fonts { book: LazyHash::new(FontBook::from_fonts(&fonts)), fonts }
+/// The fonts that this program carries.
+static FONTS: LazyLock<Vec<Font>> = LazyLock::new(|| {
+    typst_assets::fonts().flat_map(|data| Font::iter(Bytes::new(data))).collect()
 });
 
-static LIBRARY: LazyLock<LazyHash<Library>> =
-    LazyLock::new(|| LazyHash::new(Library::default()));
-
-/// A world in memory.
-pub(super) struct BookWorld {
-    main: FileId,
-    sources: HashMap<FileId, Source>,
-    files: HashMap<FileId, Bytes>,
+/// A book on its way to paper. The first sheet is the one that includes the others.
+pub(super) struct Press {
+    library: LazyHash<Library>,
+    faces: LazyHash<FontBook>,
+    sheets: Vec<Sheet>,
+    sources: BTreeMap<String, Source>,
+    files: BTreeMap<String, Bytes>,
+    theme: Theme,
 }
 
-impl BookWorld {
-    /// `files` are images by their absolute name in the world: `/images/1.svg`.
+impl Press {
     pub(super) fn new(
-        theme: &Theme,
-        text: String,
+        sheets: Vec<Sheet>,
         files: BTreeMap<String, Vec<u8>>,
+        theme: &Theme,
     ) -> Self {
-        let main = id("/main.typ");
-        let mut sources = HashMap::from([(main, Source::new(main, text))]);
-        for name in ["book.typ", "math.typ"] {
-            let id = id(&format!("/{name}"));
-            let text = theme.file(&format!("pdf/{name}")).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).into_owned();
-            sources.insert(id, Source::new(id, text));
+        let sources = sheets.iter().map(|s| (s.path.clone(), source(&s.path, &s.text)));
+        Self {
+            library: LazyHash::new(Library::default()),
+            faces: LazyHash::new(FontBook::from_fonts(FONTS.iter())),
+            sources: sources.collect(),
+            files: files.into_iter().map(|(p, bytes)| (p, Bytes::new(bytes))).collect(),
+            sheets,
+            theme: theme.clone(),
         }
-        let files = files
-            .into_iter()
-            .map(|(name, bytes)| (id(&name), Bytes::new(bytes)))
-            .collect();
-        Self { main, sources, files }
     }
 
-    pub(super) fn main_id(&self) -> FileId {
-        self.main
+    pub(super) fn sheets(&self) -> &[Sheet] {
+        &self.sheets
     }
 
-    /// The path, for messages, and the text of a source file.
-    pub(super) fn file_of(&self, id: Option<FileId>) -> (PathBuf, String) {
-        let id = id.unwrap_or(self.main);
-        let name = id.get().vpath().get_without_slash().to_owned();
-        let text = self.sources.get(&id).map_or(String::new(), |s| s.text().to_owned());
-        (PathBuf::from("theme/pdf").join(name), text)
+    /// Takes a piece out of a sheet, leaving every other one where it is. False if it was out.
+    pub(super) fn blank(&mut self, sheet: usize, origin: &Origin) -> bool {
+        let (sheet, range) = (&mut self.sheets[sheet], origin.range.clone());
+        let blank = match origin.kind {
+            OriginKind::Formula => {
+                format!("${}$", " ".repeat(range.len().saturating_sub(2)))
+            }
+            OriginKind::Block => " ".repeat(range.len()),
+        };
+        if sheet.text[range.clone()] == blank {
+            return false;
+        }
+        sheet.text.replace_range(range, &blank);
+        self.sources.insert(sheet.path.clone(), source(&sheet.path, &sheet.text));
+        true
+    }
+
+    /// The file and the bytes that a span means.
+    pub(super) fn place(&self, span: DiagSpan) -> Option<(String, Range<usize>)> {
+        let range = self.range(span)?;
+        Some((path(span.id()?), range))
+    }
+
+    /// The line, counted from 1, of a byte of a file.
+    pub(super) fn line(&self, path: &str, offset: usize) -> Option<usize> {
+        let source = self.source(id(path)).ok()?;
+        Some(source.text().get(..offset)?.matches('\n').count() + 1)
     }
 }
 
 fn id(path: &str) -> FileId {
-    let path = VirtualPath::new(path).expect("names made by this program");
-    RootedPath::new(VirtualRoot::Project, path).intern()
+    let inside = VirtualPath::new(path).expect("paths made here are plain");
+    RootedPath::new(VirtualRoot::Project, inside).intern()
 }
 
-impl World for BookWorld {
+fn path(id: FileId) -> String {
+    id.vpath().get_with_slash().to_owned()
+}
+
+fn source(path: &str, text: &str) -> Source {
+    Source::new(id(path), text.to_owned())
+}
+
+impl World for Press {
     fn library(&self) -> &LazyHash<Library> {
-        &LIBRARY
+        &self.library
     }
 
     fn book(&self) -> &LazyHash<FontBook> {
-        &FONTS.book
+        &self.faces
     }
 
     fn main(&self) -> FileId {
-        self.main
+        id(&self.sheets[0].path)
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        self.sources.get(&id).cloned().ok_or_else(|| missing(id))
+        if let Some(source) = self.sources.get(&path(id)) {
+            return Ok(source.clone());
+        }
+        let text = String::from_utf8(self.file(id)?.into_vec())
+            .map_err(|_| FileError::InvalidUtf8)?;
+        Ok(Source::new(id, text))
     }
 
     fn file(&self, id: FileId) -> FileResult<Bytes> {
-        self.files.get(&id).cloned().ok_or_else(|| missing(id))
+        let path = path(id);
+        if let Some(bytes) = self.files.get(&path) {
+            return Ok(bytes.clone());
+        }
+        let theme = path.strip_prefix("/theme/").and_then(|path| self.theme.file(path));
+        theme.map(Bytes::new).ok_or_else(|| FileError::NotFound(path.into()))
     }
 
     fn font(&self, index: usize) -> Option<Font> {
-        FONTS.fonts.get(index).cloned()
+        FONTS.get(index).cloned()
     }
 
+    /// A book does not know when it is printed.
     fn today(&self, _: Option<Duration>) -> Option<Datetime> {
         None
     }
-}
-
-fn missing(id: FileId) -> FileError {
-    FileError::NotFound(PathBuf::from(id.get().vpath().get_without_slash()))
 }
