@@ -231,7 +231,9 @@ impl Pen<'_> {
             if let (Some(label), None) = (&attrs.label, &attrs.caption) {
                 self.at(label);
             }
-            let _ = write!(self.text, ", has-output: {shows_outputs})");
+            // A figure may stand apart from its code; text may not.
+            let is_followed = shows_outputs && attrs.caption.is_none();
+            let _ = write!(self.text, ", has-output: {is_followed})");
         }
         if !shows_outputs {
             return;
