@@ -40,6 +40,11 @@ enum Command {
         /// The folder.
         folder: PathBuf,
     },
+    /// Use this program as a kernel of Jupyter.
+    Kernel {
+        #[command(subcommand)]
+        command: Kernel,
+    },
     /// Parse every chapter and check labels, formulas, files and citations; run nothing.
     Check,
     /// Run every cell; each is a test.
@@ -55,7 +60,30 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum Kernel {
+    /// Let Jupyter offer the kernel “Rust (d2l)”.
+    Install {
+        /// An environment, such as a virtualenv; else for this user.
+        #[arg(long)]
+        prefix: Option<PathBuf>,
+    },
+    /// Undo `install`.
+    Uninstall {
+        /// As given to `install`.
+        #[arg(long)]
+        prefix: Option<PathBuf>,
+    },
+    /// Serve a notebook; Jupyter calls this.
+    Run {
+        /// Where the ports and the key are.
+        connection_file: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
+    // The portable engine runs cells in a second process of this program.
+    kernel::runtime_hook();
     let arguments = Arguments::parse();
     match dispatch(&arguments) {
         Ok(code) => code,
@@ -71,6 +99,16 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         commands::new::new(folder)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Kernel { command } = &arguments.command {
+        match command {
+            Kernel::Install { prefix } => commands::kernel::install(prefix.as_deref())?,
+            Kernel::Uninstall { prefix } => {
+                commands::kernel::uninstall(prefix.as_deref())?
+            }
+            Kernel::Run { connection_file } => commands::kernel::run(connection_file)?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = config_file(arguments.book.as_deref())?;
     if let Command::Serve { port } = &arguments.command {
         serve(&config, *port)?;
@@ -79,7 +117,10 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (book, mut diagnostics) = Book::load(&config);
     if !diagnostic::has_errors(&diagnostics) {
         match &arguments.command {
-            Command::Check | Command::New { .. } | Command::Serve { .. } => {}
+            Command::Check
+            | Command::New { .. }
+            | Command::Serve { .. }
+            | Command::Kernel { .. } => {}
             Command::Build { no_pdf, fresh } => {
                 let options = BuildOptions { no_pdf: *no_pdf, fresh: *fresh };
                 match commands::build::build(&book, &options)? {

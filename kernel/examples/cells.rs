@@ -19,11 +19,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut engine = Engine::start(config, &mut |step| eprintln!("{step}"))?;
     for (number, code) in text.split("\n---\n").enumerate() {
-        let cell = CellSource { name: format!("In [{}]", number + 1), code: code.to_owned() };
+        let cell =
+            CellSource { name: format!("In [{}]", number + 1), code: code.to_owned() };
         let ran = engine.execute(&cell, &mut |event| println!("  {event:?}"));
         match ran.outcome {
-            Outcome::Done(value) => println!("In [{}] {:?} {value:?}", number + 1, ran.elapsed),
-            Outcome::Failed(error) => println!("In [{}] {:?} {:?}\n{}", number + 1, ran.elapsed, error.kind, error.plain),
+            Outcome::Done(value) => {
+                println!("In [{}] {:?} {value:?}", number + 1, ran.elapsed)
+            }
+            Outcome::Failed(error) => println!(
+                "In [{}] {:?} {:?}\n{}",
+                number + 1,
+                ran.elapsed,
+                error.kind,
+                error.plain
+            ),
         }
     }
     Ok(())

@@ -96,7 +96,8 @@ fn an_endless_cell_is_stopped_and_variables_are_kept() {
     let (mut e, _work) = engine();
     value(&mut e, "let v = vec![7];");
     let handle = e.interrupter();
-    let cell = CellSource { name: "cell".into(), code: "println!(\"on\"); loop {}".into() };
+    let cell =
+        CellSource { name: "cell".into(), code: "println!(\"on\"); loop {}".into() };
     let ran = e.execute(&cell, &mut |event| {
         if matches!(event, Event::Stdout(_)) {
             handle.interrupt();

@@ -1,4 +1,7 @@
-//! What crosses crates: the rules of this repository. The tests of the whole pipeline join with the
-//! commands that they run.
+//! What crosses crates: the rules of this repository and the whole pipeline, run as a user would.
 
+mod drift;
+mod jupyter;
+mod mistakes;
+mod pipeline;
 mod tidy;

@@ -24,19 +24,26 @@ pub struct TempBook {
 }
 
 impl TempBook {
-    /// A book whose one section holds `section`.
+    /// A book whose one section holds `section` and whose cells use the crate that `d2l` carries.
     pub fn new(section: &str) -> Self {
+        Self::with_settings(section, "")
+    }
+
+    /// A book that saves cells into a crate of its own, `lib`, which is not run.
+    pub fn with_own_crate(section: &str) -> Self {
+        let settings = "\n[crate]\nname = \"lib\"\npath = \"../lib\"\n\n[topics]\nsums = \"Sums.\"\n";
+        let book = Self::with_settings(section, settings);
+        book.write("lib/src/lib.rs", "mod book;\npub mod core;\n");
+        book
+    }
+
+    fn with_settings(section: &str, settings: &str) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let book = Self { home };
-        let library = repository().join("d2l-lib");
+        let chapters = "[[chapter]]\npath = \"one\"\nsections = [\"first\"]\n";
         book.write(
             "book/book.toml",
-            &format!(
-                "title = \"Test\"\nauthors = [\"Nobody\"]\nprelude = {library:?}\n\
-                 tangle = \"../lib/src/book\"\n\n\
-                 [[chapter]]\ntitle = \"One\"\nindex = \"one/index.md\"\n\
-                 sections = [\"one/first.md\"]\n"
-            ),
+            &format!("title = \"Test\"\nauthors = [\"Nobody\"]\n\n{chapters}{settings}"),
         );
         book.write("book/one/index.md", "# One\n\nThe chapter.\n");
         book.write("book/one/first.md", section);
@@ -102,11 +109,35 @@ impl Ran {
     }
 }
 
-/// Whether an external tool is there. Without it a test prints SKIPPED, which CI does not accept.
+/// Python with Jupyter, as `tests/jupyter/setup.sh target/jupyter` makes it.
+pub fn jupyter() -> Option<PathBuf> {
+    let python = repository().join("target/jupyter/bin/python");
+    let folder = std::env::var_os("D2L_TEST_JUPYTER").map(PathBuf::from);
+    let python = folder.map_or(python, |folder| folder.join("bin/python"));
+    if !python.is_file() {
+        skip(&format!(
+            "no {}; run tests/jupyter/setup.sh target/jupyter",
+            python.display()
+        ));
+        return None;
+    }
+    Some(python)
+}
+
+/// Says that a test was skipped, also where the output of tests is hidden. In CI that is a failure.
+#[track_caller]
+fn skip(why: &str) {
+    use std::io::Write as _;
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
+}
+
+/// Whether an external tool is there. Without it a test is skipped.
 pub fn has_tool(name: &str) -> bool {
-    let found = Command::new(name).arg("-v").output().is_ok();
+    let found = Command::new(name).arg("--version").output().is_ok();
     if !found {
-        eprintln!("SKIPPED: {name} is not installed");
+        skip(&format!("{name} is not installed"));
     }
     found
 }

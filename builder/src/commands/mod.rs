@@ -1,6 +1,7 @@
 //! What the commands do, apart from reading their arguments.
 
 pub mod build;
+pub mod kernel;
 pub mod new;
 pub mod serve;
 pub mod tangle;
@@ -12,7 +13,7 @@ use crate::prelude;
 use crate::run::cache::Cache;
 use crate::run::report::Terminal;
 use crate::run::{self, RunOptions, RunResult};
-use kernel::engine::{Backend, EngineConfig, PreludeCrate};
+use ::kernel::engine::{Backend, EngineConfig, PreludeCrate};
 use std::path::{Path, PathBuf};
 
 /// The engine for a book's cells.

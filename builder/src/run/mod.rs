@@ -164,7 +164,8 @@ fn run_section(
             continue;
         }
         reporter.cell_started(section, number, count, cell);
-        let (outputs, report, problem) = run_cell(section, cell, span, &mut engine);
+        let (outputs, report, problem) =
+            run_cell(section, cell, span, number, &mut engine);
         stopped = problem.is_some();
         run.outputs.cells.push(outputs);
         run.diagnostics.extend(problem.into_iter().flatten());
@@ -177,8 +178,15 @@ fn run_section(
 
 type CellRun = (Vec<Output>, CellReport, Option<Vec<Diagnostic>>);
 
-fn run_cell(section: &Section, cell: &Cell, span: Span, engine: &mut Engine) -> CellRun {
-    let name = section.document.path.display().to_string();
+fn run_cell(
+    section: &Section,
+    cell: &Cell,
+    span: Span,
+    number: usize,
+    engine: &mut Engine,
+) -> CellRun {
+    // As in a notebook; the chapter's line is added by the diagnostics.
+    let name = format!("In [{}]", number + 1);
     let limit = cell.attrs.timeout.map_or(CELL_TIMEOUT, Duration::from_secs);
     let mut outputs = Vec::new();
     let watchdog = Watchdog::start(engine, limit);

@@ -9,11 +9,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// evcxr with the prelude crate loaded.
-pub struct EvcxrEngine {
+pub(super) struct EvcxrEngine {
     context: Option<CommandContext>,
     outputs: EvalContextOutputs,
-    config: EngineConfig,
-    lost: bool,
 }
 
 impl std::fmt::Debug for EvcxrEngine {
@@ -27,7 +25,7 @@ impl EvcxrEngine {
     ///
     /// # Errors
     /// If there is no Rust toolchain, or the prelude crate does not compile.
-    pub fn start(
+    pub(super) fn start(
         config: EngineConfig,
         progress: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
@@ -44,12 +42,8 @@ impl EvcxrEngine {
         }
         let (context, outputs) = evcxr::EvalContext::with_subprocess_command(command)
             .map_err(|error| EngineError::Start(error.to_string()))?;
-        let mut engine = Self {
-            context: Some(CommandContext::with_eval_context(context)),
-            outputs,
-            config: config.clone(),
-            lost: false,
-        };
+        let mut engine =
+            Self { context: Some(CommandContext::with_eval_context(context)), outputs };
         if let Some(prelude) = &config.prelude {
             progress(format!("compiling {}", prelude.name));
             let code = format!(
@@ -65,7 +59,7 @@ impl EvcxrEngine {
     }
 
     /// See [`super::Engine::execute`].
-    pub fn execute(
+    pub(super) fn execute(
         &mut self,
         cell: &CellSource,
         sink: &mut dyn FnMut(Event),

@@ -228,7 +228,11 @@ impl Engine {
     }
 
     /// Runs one cell; `sink` hears what happens while it runs.
-    pub fn execute(&mut self, cell: &CellSource, sink: &mut dyn FnMut(Event)) -> Execution {
+    pub fn execute(
+        &mut self,
+        cell: &CellSource,
+        sink: &mut dyn FnMut(Event),
+    ) -> Execution {
         match &mut self.inner {
             #[cfg(target_os = "linux")]
             Inner::Warm(engine) => engine.execute(cell, sink),

@@ -96,7 +96,10 @@ impl syn::parse::Parse for Statements {
 }
 
 fn defines_items(call: &syn::Macro) -> bool {
-    call.path.segments.last().is_some_and(|s| s.ident == "thread_local" || s.ident == "lazy_static")
+    call.path
+        .segments
+        .last()
+        .is_some_and(|s| s.ident == "thread_local" || s.ident == "lazy_static")
 }
 
 /// Every identifier, also those in format strings.
@@ -154,7 +157,8 @@ impl<'ast> syn::visit::Visit<'ast> for Finder {
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         // `println!("{}", f()?)`: the tokens are not parsed, so look for the sign.
         let text = call.tokens.to_string();
-        self.question |= text.contains('?') && !text.contains(":?") && !text.contains("#?");
+        self.question |=
+            text.contains('?') && !text.contains(":?") && !text.contains("#?");
     }
     fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {}
     fn visit_expr_async(&mut self, _: &'ast syn::ExprAsync) {}
@@ -247,7 +251,8 @@ fn describe_impl(i: &syn::ItemImpl, new: &mut Item) {
         }
         None => {
             new.key = format!("impl {} {self_type}", i.generics.to_token_stream());
-            new.header = Some(new.range.start..i.brace_token.span.open().byte_range().end);
+            new.header =
+                Some(new.range.start..i.brace_token.span.open().byte_range().end);
             for member in &i.items {
                 let name = match member {
                     syn::ImplItem::Fn(f) => f.sig.ident.to_string(),

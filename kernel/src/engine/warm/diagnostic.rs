@@ -13,7 +13,6 @@ pub(super) struct Message {
     /// Byte ranges in the generated code: start, end, primary, label.
     pub(super) places: Vec<(usize, usize, bool, String)>,
     pub(super) notes: Vec<String>,
-    pub(super) rendered: String,
 }
 
 /// Reads the errors that the compiler left in `folder`.
@@ -28,7 +27,6 @@ pub(super) fn read(folder: &Path) -> Vec<Message> {
             message: m["message"].as_str().unwrap_or_default().to_owned(),
             places: places(&m["spans"]),
             notes: notes(&m["children"]),
-            rendered: m["rendered"].as_str().unwrap_or_default().to_owned(),
         })
         .collect()
 }
@@ -62,9 +60,12 @@ fn notes(children: &Value) -> Vec<String> {
     let mut notes = Vec::new();
     for child in children.as_array().into_iter().flatten() {
         let level = child["level"].as_str().unwrap_or("note");
-        let mut note = format!("{level}: {}", child["message"].as_str().unwrap_or_default());
+        let mut note =
+            format!("{level}: {}", child["message"].as_str().unwrap_or_default());
         for span in child["spans"].as_array().into_iter().flatten() {
-            if let Some(text) = span["suggested_replacement"].as_str().filter(|t| !t.trim().is_empty()) {
+            if let Some(text) =
+                span["suggested_replacement"].as_str().filter(|t| !t.trim().is_empty())
+            {
                 note.push_str(&format!(": `{}`", text.trim()));
             }
         }
@@ -126,7 +127,11 @@ pub(super) fn render(d: &CellDiagnostic, name: &str, text: &str, ansi: bool) -> 
         false => text.to_owned(),
     };
     let code = d.code.as_ref().map(|c| format!("[{c}]")).unwrap_or_default();
-    let mut out = format!("{}: {}\n", paint("1;31", &format!("{}{code}", d.level)), paint("1", &d.message));
+    let mut out = format!(
+        "{}: {}\n",
+        paint("1;31", &format!("{}{code}", d.level)),
+        paint("1", &d.message)
+    );
     let source = text.lines().nth(d.line.saturating_sub(1)).unwrap_or_default();
     let number = d.line.to_string();
     let pad = " ".repeat(number.len());
@@ -135,10 +140,19 @@ pub(super) fn render(d: &CellDiagnostic, name: &str, text: &str, ansi: bool) -> 
         true => d.end_column.saturating_sub(d.column).max(1),
         false => source.chars().count().saturating_sub(d.column - 1).max(1),
     };
-    out.push_str(&format!("{pad}{} {name}:{}:{}\n", paint("1;34", "-->"), d.line, d.column));
+    out.push_str(&format!(
+        "{pad}{} {name}:{}:{}\n",
+        paint("1;34", "-->"),
+        d.line,
+        d.column
+    ));
     out.push_str(&format!("{pad} {bar}\n{} {bar} {source}\n", paint("1;34", &number)));
     let carets = paint("1;31", &format!("{} {}", "^".repeat(width), d.label));
-    out.push_str(&format!("{pad} {bar} {}{}\n", " ".repeat(d.column - 1), carets.trim_end()));
+    out.push_str(&format!(
+        "{pad} {bar} {}{}\n",
+        " ".repeat(d.column - 1),
+        carets.trim_end()
+    ));
     for note in &d.notes {
         out.push_str(&format!("{pad} {} {note}\n", paint("1;34", "=")));
     }

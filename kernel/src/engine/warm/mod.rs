@@ -8,8 +8,8 @@ mod session;
 mod support;
 
 use super::{
-    CellDiagnostic, CellError, CellSource, EngineConfig, EngineError, ErrorKind, Event, Execution,
-    Outcome,
+    CellDiagnostic, CellError, CellSource, EngineConfig, EngineError, ErrorKind, Event,
+    Execution, Outcome,
 };
 use diagnostic::Message;
 use runner::{End, Runner};
@@ -77,12 +77,20 @@ impl WarmEngine {
         self.runner.stop()
     }
 
-    pub(super) fn execute(&mut self, cell: &CellSource, sink: &mut dyn FnMut(Event)) -> Execution {
+    pub(super) fn execute(
+        &mut self,
+        cell: &CellSource,
+        sink: &mut dyn FnMut(Event),
+    ) -> Execution {
         let started = Instant::now();
         let text = without_save_line(&cell.code);
         let outcome = match self.run_cell(&cell.name, &text, sink) {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(failure(ErrorKind::Internal, error.to_string(), &cell.name)),
+            Err(error) => Outcome::Failed(failure(
+                ErrorKind::Internal,
+                error.to_string(),
+                &cell.name,
+            )),
         };
         Execution { outcome, elapsed: started.elapsed() }
     }
@@ -96,8 +104,13 @@ impl WarmEngine {
         let id = self.next;
         self.next += 1;
         if text.trim_start().starts_with(':') {
-            let message = "commands such as `:dep` are not supported by the fast engine yet";
-            return Ok(Outcome::Failed(failure(ErrorKind::Internal, message.into(), name)));
+            let message =
+                "commands such as `:dep` are not supported by the fast engine yet";
+            return Ok(Outcome::Failed(failure(
+                ErrorKind::Internal,
+                message.into(),
+                name,
+            )));
         }
         let cell = cell::split(text);
         let folder = self.work.path().join(id.to_string());
@@ -105,7 +118,9 @@ impl WarmEngine {
         let (generated, plan) = match self.compile(id, text, cell.as_ref(), &folder)? {
             Ok(compiled) => compiled,
             Err((messages, generated)) => {
-                return Ok(Outcome::Failed(self.compile_error(&messages, &generated, id, text, name)));
+                return Ok(Outcome::Failed(
+                    self.compile_error(&messages, &generated, id, text, name),
+                ));
             }
         };
         let cell = cell.unwrap_or_default();
@@ -119,20 +134,27 @@ impl WarmEngine {
         let lost = self.session.commit(id, text, &cell);
         if !lost.is_empty() {
             let list = lost.join(", ");
-            sink(Event::Stderr(format!("note: {list} dropped: the type was redefined\n")));
+            sink(Event::Stderr(format!(
+                "note: {list} dropped: the type was redefined\n"
+            )));
         }
         for name in &plan.not_stored {
             self.session.variables.remove(name);
-            let why = "it was moved, or borrows from another variable, in an earlier cell";
+            let why =
+                "it was moved, or borrows from another variable, in an earlier cell";
             self.session.gone.insert(name.clone(), why.into());
         }
         match end {
             End::Done(value) => {
                 for (variable, mutable) in &cell.bindings {
-                    let stored = plan.stored_as.get(variable).or_else(|| types.get(variable));
-                    if let Some(type_name) = stored.filter(|_| !plan.not_stored.contains(variable)) {
+                    let stored =
+                        plan.stored_as.get(variable).or_else(|| types.get(variable));
+                    if let Some(type_name) =
+                        stored.filter(|_| !plan.not_stored.contains(variable))
+                    {
                         self.session.gone.remove(variable);
-                        let new = Variable { type_name: type_name.clone(), mutable: *mutable };
+                        let new =
+                            Variable { type_name: type_name.clone(), mutable: *mutable };
                         self.session.variables.insert(variable.clone(), new);
                     }
                 }
@@ -140,7 +162,8 @@ impl WarmEngine {
             }
             End::Panic { message, file, line, column } => {
                 let interrupted = self.runner.was_interrupted();
-                let kind = if interrupted { ErrorKind::Interrupted } else { ErrorKind::Panic };
+                let kind =
+                    if interrupted { ErrorKind::Interrupted } else { ErrorKind::Panic };
                 let place = self.panic_place(&file, line, column, id);
                 Ok(Outcome::Failed(panic_error(kind, message, place, name, text)))
             }
@@ -157,7 +180,9 @@ impl WarmEngine {
                 };
                 let (kind, what) = match interrupted {
                     true => (ErrorKind::Interrupted, "interrupted".to_owned()),
-                    false => (ErrorKind::Crash, format!("the cell's process died: {how}")),
+                    false => {
+                        (ErrorKind::Crash, format!("the cell's process died: {how}"))
+                    }
                 };
                 Ok(Outcome::Failed(failure(kind, format!("{what}; {state}"), name)))
             }
@@ -204,9 +229,10 @@ impl WarmEngine {
             let messages = diagnostic::read(folder);
             if compiled && messages.is_empty() {
                 let closures = closure_types(folder);
-                let unnamed = variable_types(folder)
-                    .into_iter()
-                    .filter(|(_, type_name)| type_name.contains("{closure@") || type_name.contains("impl "));
+                let unnamed =
+                    variable_types(folder).into_iter().filter(|(_, type_name)| {
+                        type_name.contains("{closure@") || type_name.contains("impl ")
+                    });
                 let mut again = false;
                 for (name, type_name) in unnamed {
                     again = true;
@@ -248,17 +274,26 @@ impl WarmEngine {
             .collect();
         for d in &mut diagnostics {
             for (variable, why) in &self.session.gone {
-                if d.message.contains(&format!("`{variable}`")) && d.message.contains("cannot find") {
-                    d.notes.push(format!("note: `{variable}` is not kept from an earlier cell: {why}"));
+                if d.message.contains(&format!("`{variable}`"))
+                    && d.message.contains("cannot find")
+                {
+                    d.notes.push(format!(
+                        "note: `{variable}` is not kept from an earlier cell: {why}"
+                    ));
                     d.notes.push("help: clone it before, or do both in one cell".into());
                 }
             }
         }
         if diagnostics.is_empty() {
-            return failure(ErrorKind::Internal, "the compiler gave no object and no message".into(), name);
+            return failure(
+                ErrorKind::Internal,
+                "the compiler gave no object and no message".into(),
+                name,
+            );
         }
         let all = |ansi| {
-            let each = diagnostics.iter().map(|d| diagnostic::render(d, name, text, ansi));
+            let each =
+                diagnostics.iter().map(|d| diagnostic::render(d, name, text, ansi));
             each.collect::<Vec<_>>().join("\n")
         };
         let (plain, ansi) = (all(false), all(true));
@@ -267,14 +302,24 @@ impl WarmEngine {
     }
 
     /// Where in the running cell a panic was, if it was in code of a cell.
-    fn panic_place(&self, file: &str, line: usize, column: usize, id: u64) -> Option<(usize, usize)> {
+    fn panic_place(
+        &self,
+        file: &str,
+        line: usize,
+        column: usize,
+        id: u64,
+    ) -> Option<(usize, usize)> {
         let path = PathBuf::from(file);
         let number: u64 = path.parent()?.file_name()?.to_str()?.parse().ok()?;
         let source = self.sources.get(&number).filter(|_| path.ends_with("cell.rs"))?;
         let code = &source.generated.code;
-        let start: usize = code.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
-        let within: usize =
-            code[start..].chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+        let start: usize =
+            code.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+        let within: usize = code[start..]
+            .chars()
+            .take(column.saturating_sub(1))
+            .map(char::len_utf8)
+            .sum();
         let (cell, offset) = source.generated.origin(start + within)?;
         (cell == id).then(|| diagnostic::position(&self.sources[&cell].text, offset))
     }
@@ -282,11 +327,16 @@ impl WarmEngine {
 
 /// Improves the plan by what errors say about our own code; false if they are all the user's.
 fn learn(messages: &[Message], generated: &Generated, plan: &mut Plan) -> bool {
-    let before = (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque);
+    let before =
+        (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque);
     for message in messages {
         for (start, end, ..) in &message.places {
-            let touches = |range: &std::ops::Range<usize>| range.start <= *start && *end <= range.end;
-            if let Some((_, name)) = generated.stores.iter().find(|(range, _)| touches(range)) {
+            let touches = |range: &std::ops::Range<usize>| {
+                range.start <= *start && *end <= range.end
+            };
+            if let Some((_, name)) =
+                generated.stores.iter().find(|(range, _)| touches(range))
+            {
                 plan.stored_as.remove(name);
                 plan.not_stored.insert(name.clone());
             } else if !generated.show.is_empty() && touches(&generated.show) {
@@ -362,14 +412,19 @@ fn link(object: &Path, library: &Path) -> Result<(), EngineError> {
     let linked = |command: &mut std::process::Command| {
         command.arg("-shared").arg(object).arg("-o").arg(library).output()
     };
-    let direct = linked(std::process::Command::new("ld").args(["--eh-frame-hdr", "-Bsymbolic-functions"]));
+    let direct = linked(
+        std::process::Command::new("ld").args(["--eh-frame-hdr", "-Bsymbolic-functions"]),
+    );
     if direct.is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
-    let output = linked(std::process::Command::new("cc").arg("-Wl,-Bsymbolic-functions"))?;
+    let output =
+        linked(std::process::Command::new("cc").arg("-Wl,-Bsymbolic-functions"))?;
     match output.status.success() {
         true => Ok(()),
-        false => Err(EngineError::Start(String::from_utf8_lossy(&output.stderr).into_owned())),
+        false => {
+            Err(EngineError::Start(String::from_utf8_lossy(&output.stderr).into_owned()))
+        }
     }
 }
 

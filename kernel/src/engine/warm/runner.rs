@@ -115,7 +115,8 @@ impl Stream {
 
     fn take_frame(&mut self) -> Option<serde_json::Value> {
         loop {
-            let length = u32::from_le_bytes(self.pending.get(..4)?.try_into().ok()?) as usize;
+            let length =
+                u32::from_le_bytes(self.pending.get(..4)?.try_into().ok()?) as usize;
             let frame = self.pending.get(4..4 + length)?;
             let value = serde_json::from_slice(frame);
             self.pending.drain(..4 + length);
@@ -259,13 +260,16 @@ impl Runner {
                         if in_value {
                             value.get_or_insert_default().extend(data);
                         } else {
-                            let display_id = frame["display_id"].as_str().map(str::to_owned);
+                            let display_id =
+                                frame["display_id"].as_str().map(str::to_owned);
                             let update = frame["op"] == "update";
                             sink(Event::Display { data, display_id, update });
                         }
                     }
                     "clear" => {
-                        sink(Event::Clear { wait: frame["wait"].as_bool().unwrap_or(false) });
+                        sink(Event::Clear {
+                            wait: frame["wait"].as_bool().unwrap_or(false),
+                        });
                     }
                     "died" => {
                         self.set_active(&frame);
@@ -298,7 +302,9 @@ impl Runner {
                 if !killed && since.elapsed() > GRACE {
                     killed = true;
                     // SAFETY: the runner's own process; its snapshot takes over.
-                    unsafe { libc::kill(self.stop.active.load(Ordering::SeqCst), libc::SIGKILL) };
+                    unsafe {
+                        libc::kill(self.stop.active.load(Ordering::SeqCst), libc::SIGKILL)
+                    };
                 }
             }
         }
@@ -362,7 +368,9 @@ fn library_path(support: &Support) -> std::ffi::OsString {
 
 fn bundle(data: &serde_json::Value) -> MimeBundle {
     let pairs = data.as_object().into_iter().flatten();
-    pairs.filter_map(|(mime, text)| Some((mime.clone(), text.as_str()?.to_owned()))).collect()
+    pairs
+        .filter_map(|(mime, text)| Some((mime.clone(), text.as_str()?.to_owned())))
+        .collect()
 }
 
 /// A wait status in words.

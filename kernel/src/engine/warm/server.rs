@@ -119,12 +119,22 @@ pub(super) fn compile_cold(
     Ok(folder.join("srv.o").is_file())
 }
 
-fn compiler(support: &Support, prelude_name: Option<&str>, stub: &Path, emit: Emit) -> Command {
+fn compiler(
+    support: &Support,
+    prelude_name: Option<&str>,
+    stub: &Path,
+    emit: Emit,
+) -> Command {
     let mut command = Command::new(&support.rustc);
     command
         .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=srv"])
         .args(["-Cprefer-dynamic", "-Cdebuginfo=0", "-Copt-level=1", "-Ccodegen-units=1"])
-        .args(["--error-format=json", "-Ccodegen-units=1", "--cap-lints=allow", "--out-dir=."])
+        .args([
+            "--error-format=json",
+            "-Ccodegen-units=1",
+            "--cap-lints=allow",
+            "--out-dir=.",
+        ])
         .arg(match emit {
             Emit::Object => "--emit=obj",
             Emit::Types => "--emit=obj,mir",
@@ -138,7 +148,8 @@ fn compiler(support: &Support, prelude_name: Option<&str>, stub: &Path, emit: Em
         // A cell cannot say `#![feature]`, so it still sees the stable language only.
         command.env("RUSTC_BOOTSTRAP", "1").arg("-Ztrim-diagnostic-paths=no");
     }
-    if let (Some(name), Some((library, dependencies))) = (prelude_name, &support.prelude) {
+    if let (Some(name), Some((library, dependencies))) = (prelude_name, &support.prelude)
+    {
         command.arg("-L").arg(format!("dependency={}", dependencies.display()));
         command.arg("--extern").arg(format!("{name}={}", library.display()));
     }

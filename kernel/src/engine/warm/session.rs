@@ -82,7 +82,10 @@ impl Generated {
 
     /// The cell and offset in it that a byte of the code was copied from.
     pub(super) fn origin(&self, offset: usize) -> Option<(u64, usize)> {
-        let found = self.segments.iter().find(|s| s.range.start <= offset && offset <= s.range.end);
+        let found = self
+            .segments
+            .iter()
+            .find(|s| s.range.start <= offset && offset <= s.range.end);
         found.map(|s| (s.cell, s.start + offset - s.range.start))
     }
 }
@@ -106,12 +109,15 @@ impl Session {
         let cell = cell.unwrap_or(&empty);
         let mut words = cell.idents.clone();
         if whole {
-            words.extend(text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned));
+            words.extend(
+                text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned),
+            );
         }
 
         let used: Vec<(&String, &Variable)> =
             self.variables.iter().filter(|(name, _)| words.contains(*name)).collect();
-        let replaced: BTreeSet<&str> = cell.items.iter().map(|i| i.key.as_str()).collect();
+        let replaced: BTreeSet<&str> =
+            cell.items.iter().map(|i| i.key.as_str()).collect();
         for item in &cell.items {
             words.extend(item.idents.iter().cloned());
             words.extend(item.declares.iter().cloned());
@@ -157,7 +163,9 @@ impl Session {
                 "let {mutable}{name}: {type_name} = cell_runtime::take::<{type_name}>({name:?});\n"
             ));
         }
-        out.push("let __end = ::std::panic::catch_unwind(::std::panic::AssertUnwindSafe(|| ");
+        out.push(
+            "let __end = ::std::panic::catch_unwind(::std::panic::AssertUnwindSafe(|| ",
+        );
         out.push("-> ::std::result::Result<(), ::std::string::String> {\n");
         let fallible = cell.uses_try;
         if cell.uses_await {
@@ -166,9 +174,13 @@ impl Session {
         if fallible {
             let bound = "::std::boxed::Box<dyn ::std::error::Error>";
             if cell.uses_await {
-                out.push(&format!("let __r: ::std::result::Result<(), {bound}> = async {{\n"));
+                out.push(&format!(
+                    "let __r: ::std::result::Result<(), {bound}> = async {{\n"
+                ));
             } else {
-                out.push(&format!("let __r = (|| -> ::std::result::Result<(), {bound}> {{\n"));
+                out.push(&format!(
+                    "let __r = (|| -> ::std::result::Result<(), {bound}> {{\n"
+                ));
             }
         }
         if whole {
@@ -191,7 +203,9 @@ impl Session {
             out.push("::std::result::Result::Ok(())\n");
             out.push(if cell.uses_await { "}.await;\n" } else { "})();\n" });
             out.push("if let ::std::result::Result::Err(__e) = __r ");
-            out.push("{ return ::std::result::Result::Err(::std::format!(\"{__e}\")); }\n");
+            out.push(
+                "{ return ::std::result::Result::Err(::std::format!(\"{__e}\")); }\n",
+            );
         }
         out.push("::std::result::Result::Ok(())\n");
         if cell.uses_await {
@@ -215,7 +229,14 @@ impl Session {
         out
     }
 
-    fn show(&self, out: &mut Generated, text: &str, id: u64, last: Range<usize>, plan: &Plan) {
+    fn show(
+        &self,
+        out: &mut Generated,
+        text: &str,
+        id: u64,
+        last: Range<usize>,
+        plan: &Plan,
+    ) {
         let start = out.code.len();
         if plan.opaque {
             out.push("{ let __v = {\n");
@@ -247,7 +268,8 @@ impl Session {
                     || item.always
                     || item.declares.iter().any(|name| words.contains(name))
                     || item.implements.iter().any(|name| {
-                        words.contains(name) && self.items.iter().any(|i| defines(&i.item, name))
+                        words.contains(name)
+                            && self.items.iter().any(|i| defines(&i.item, name))
                     });
                 if wanted && needed.insert(index) {
                     words.extend(item.idents.iter().cloned());
@@ -269,14 +291,17 @@ impl Session {
                 let touched = self.variables.iter().filter(|(_, v)| {
                     redefined && type_words(&v.type_name).any(|word| word == *name)
                 });
-                lost.extend(touched.map(|(variable, _)| (variable.clone(), name.clone())));
+                lost.extend(
+                    touched.map(|(variable, _)| (variable.clone(), name.clone())),
+                );
             }
             match &item.header {
                 Some(_) => {
                     for kept in &mut self.items {
                         if kept.item.key == item.key {
-                            kept.members
-                                .retain(|(name, ..)| !item.members.iter().any(|(n, _)| n == name));
+                            kept.members.retain(|(name, ..)| {
+                                !item.members.iter().any(|(n, _)| n == name)
+                            });
                         }
                     }
                     self.items.retain(|k| k.header.is_empty() || !k.members.is_empty());
@@ -287,12 +312,21 @@ impl Session {
                 true => static_prefix(&item.prefix, id),
                 false => String::new(),
             };
-            let header = item.header.clone().map(|h| text[h].to_owned()).unwrap_or_default();
+            let header =
+                item.header.clone().map(|h| text[h].to_owned()).unwrap_or_default();
             let members = item.members.iter();
-            let members =
-                members.map(|(n, r)| (n.clone(), text[r.clone()].to_owned(), r.clone())).collect();
+            let members = members
+                .map(|(n, r)| (n.clone(), text[r.clone()].to_owned(), r.clone()))
+                .collect();
             let text = text[item.range.clone()].to_owned();
-            self.items.push(Kept { item: item.clone(), text, cell: id, prefix, header, members });
+            self.items.push(Kept {
+                item: item.clone(),
+                text,
+                cell: id,
+                prefix,
+                header,
+                members,
+            });
         }
         for (variable, type_name) in &lost {
             self.variables.remove(variable);

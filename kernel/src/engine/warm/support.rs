@@ -33,7 +33,8 @@ impl Support {
         progress: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
         let (sysroot, version) = toolchain()?;
-        let host = version.lines().find_map(|l| l.strip_prefix("host: ")).unwrap_or_default();
+        let host =
+            version.lines().find_map(|l| l.strip_prefix("host: ")).unwrap_or_default();
         let std_dir = sysroot.join("lib/rustlib").join(host).join("lib");
         let rustc = sysroot.join("bin/rustc");
         let mut key = blake3::Hasher::new();
@@ -44,15 +45,23 @@ impl Support {
         let folder = config.cache_dir.join(name);
         if !folder.is_dir() {
             progress("compiling the cell runner".into());
-            build_folder(&folder, |fresh| build_engine(&rustc, &std_dir, fresh, &folder))?;
+            build_folder(&folder, |fresh| {
+                build_engine(&rustc, &std_dir, fresh, &folder)
+            })?;
         }
         let prelude = match &config.prelude {
-            Some(prelude) => {
-                Some(prepare_prelude(prelude, &config.cache_dir, &sysroot, &version, progress)?)
-            }
+            Some(prelude) => Some(prepare_prelude(
+                prelude,
+                &config.cache_dir,
+                &sysroot,
+                &version,
+                progress,
+            )?),
             None => None,
         };
-        let library = |stem: &str| folder.join(format!("lib{stem}{}", std::env::consts::DLL_SUFFIX));
+        let library = |stem: &str| {
+            folder.join(format!("lib{stem}{}", std::env::consts::DLL_SUFFIX))
+        };
         Ok(Self {
             rustc,
             std_dir,
@@ -68,7 +77,8 @@ impl Support {
 fn toolchain() -> Result<(PathBuf, String), EngineError> {
     let ask = |args: &[&str]| -> Result<String, EngineError> {
         let output = Command::new("rustc").args(args).output();
-        let output = output.map_err(|e| EngineError::Start(format!("no Rust compiler: {e}")))?;
+        let output =
+            output.map_err(|e| EngineError::Start(format!("no Rust compiler: {e}")))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     Ok((ask(&["--print", "sysroot"])?.into(), ask(&["-vV"])?))
@@ -101,10 +111,20 @@ fn build_engine(
     }
     let compile = |args: &[&str]| -> Result<(), EngineError> {
         let mut command = Command::new(rustc);
-        command.current_dir(fresh).args(["--edition", "2024", "-Copt-level=2", "-Cdebuginfo=0"]);
+        command.current_dir(fresh).args([
+            "--edition",
+            "2024",
+            "-Copt-level=2",
+            "-Cdebuginfo=0",
+        ]);
         checked(command.args(args), "compiling the cell runner")
     };
-    compile(&["--crate-type=proc-macro", "--crate-name=cell_server", "--extern=proc_macro", "server.rs"])?;
+    compile(&[
+        "--crate-type=proc-macro",
+        "--crate-name=cell_server",
+        "--extern=proc_macro",
+        "server.rs",
+    ])?;
     let dynamic = "-Cprefer-dynamic";
     compile(&["--crate-type=dylib", dynamic, "--crate-name=cell_runtime", "runtime.rs"])?;
     let rpath = |folder: &Path| format!("-Clink-arg=-Wl,-rpath,{}", folder.display());
@@ -125,7 +145,8 @@ fn prepare_prelude(
     key.update(version.as_bytes());
     key.update(sysroot.to_string_lossy().as_bytes());
     hash_crate(&prelude.source, &mut key)?;
-    let folder = cache.join(format!("{}-{}", prelude.name, &key.finalize().to_hex()[..16]));
+    let folder =
+        cache.join(format!("{}-{}", prelude.name, &key.finalize().to_hex()[..16]));
     let library = format!("lib{}{}", prelude.name, std::env::consts::DLL_SUFFIX);
     if !folder.join(&library).is_file() {
         progress(format!("compiling the crate {}", prelude.name));
@@ -150,17 +171,26 @@ fn build_prelude(
         .arg(prelude.source.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(cache.join("target"))
-        .args(["--lib", "--release", "--crate-type=dylib", "--message-format=json", "--quiet"])
+        .args([
+            "--lib",
+            "--release",
+            "--crate-type=dylib",
+            "--message-format=json",
+            "--quiet",
+        ])
         .args(["--", "-Cprefer-dynamic"])
         .env("RUSTC", sysroot.join("bin/rustc"))
         .stdin(Stdio::null());
-    for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"] {
+    for inherited in
+        ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"]
+    {
         command.env_remove(inherited);
     }
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = || {
-        text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
     };
     if !output.status.success() {
         let rendered: String = messages()

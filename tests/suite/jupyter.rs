@@ -1,0 +1,55 @@
+//! The kernel under Jupyter's own client, and a notebook of the book in a real JupyterLab.
+
+use d2l_tests::{binary, has_tool, jupyter, repository};
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a script of `tests/jupyter` with the kernel installed where its Python looks.
+#[track_caller]
+fn python(python: &Path, folder: &Path, script: &str, arguments: &[&Path]) {
+    let prefix = python.ancestors().nth(2).expect("a virtual environment");
+    let installed = Command::new(binary())
+        .args(["kernel", "install", "--prefix"])
+        .arg(prefix)
+        .status();
+    assert!(installed.unwrap().success());
+    let ran = Command::new(python)
+        .arg(repository().join("tests/jupyter").join(script))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    println!("{text}");
+    assert!(ran.status.success(), "{text}");
+}
+
+#[test]
+fn the_kernel_answers_jupyters_client() {
+    let Some(jupyter) = jupyter() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    python(&jupyter, folder.path(), "test_kernel.py", &[]);
+}
+
+/// Every section's notebook gives in JupyterLab what the book shows.
+#[test]
+fn a_notebook_from_the_zip_runs_in_jupyterlab() {
+    let Some(jupyter) = jupyter() else { return };
+    if !has_tool("chromium") || !has_tool("chromedriver") {
+        return;
+    }
+    let built = Command::new(binary())
+        .args(["build", "--no-pdf"])
+        .current_dir(repository())
+        .status();
+    assert!(built.unwrap().success());
+    let folder = tempfile::tempdir().unwrap();
+    let zip =
+        std::fs::File::open(repository().join("_build/notebooks/notebooks.zip")).unwrap();
+    zip::ZipArchive::new(zip).unwrap().extract(folder.path()).unwrap();
+    for section in ["data-manipulation", "calculus", "autograd"] {
+        let notebook = folder.path().join(format!("preliminaries/{section}.ipynb"));
+        let picture = repository().join(format!("_build/lab-{section}.png"));
+        python(&jupyter, folder.path(), "lab.py", &[&notebook, &picture]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Every mistake an author makes points into the chapter, exits with 1 and leaves the old output.
+
+use d2l_tests::TempBook;
+
+const GOOD: &str = "# First\n\nText.\n\n```rust\n1 + 1\n```\n";
+
+/// Builds a good book, breaks its section, and gives what the second build said.
+#[track_caller]
+fn breaks(section: &str, place: &str, parts: &[&str]) {
+    let book = TempBook::new(GOOD);
+    book.d2l(&["build"]).expect(0, &[]);
+    let page = book.read("_build/html/one/first.html");
+    let pdf = std::fs::read(book.path("_build/test.pdf")).unwrap();
+    book.write("book/one/first.md", section);
+    let ran = book.d2l(&["build"]);
+    ran.expect(1, &[&format!("book/one/first.md:{place}")]).expect(1, parts);
+    assert_eq!(
+        book.read("_build/html/one/first.html"),
+        page,
+        "the old page is left in place"
+    );
+    assert_eq!(std::fs::read(book.path("_build/test.pdf")).unwrap(), pdf);
+    let inside = std::fs::read_dir(book.path("_build")).unwrap();
+    let hidden = inside.filter(|e| {
+        e.as_ref().unwrap().file_name().to_string_lossy().starts_with(".new-")
+    });
+    assert_eq!(hidden.count(), 0, "nothing half written is left");
+}
+
+#[test]
+fn a_type_error() {
+    let section = "# First\n\n```rust\nlet a = 1;\nlet b: u32 = \"text\";\n```\n";
+    breaks(section, "5:14", &["E0308", "let b: u32 = \"text\";"]);
+}
+
+#[test]
+fn a_panic() {
+    let section = "# First\n\n```rust\nlet x = 1;\npanic!(\"so {x}\");\n```\n";
+    breaks(section, "5:1", &["so 1", "panic!(\"so {x}\");"]);
+}
+
+#[test]
+fn a_wrong_shape() {
+    let section = "# First\n\n```rust\nlet a = Tensor::zeros([2, 3]);\nlet b = a.matmul(&a);\n```\n";
+    breaks(section, "5:11", &["matmul", "[2, 3]", "let b = a.matmul(&a);"]);
+}
+
+#[test]
+fn an_unknown_label() {
+    breaks(
+        "# First\n\nSee :numref:`fig_nowhere`.\n",
+        "3:5",
+        &["fig_nowhere", "See :numref:"],
+    );
+}
+
+#[test]
+fn a_broken_formula() {
+    breaks("# First\n\nThe rate $\\frac{1}{2$ is wrong.\n", "3:", &["The rate"]);
+    breaks("# First\n\nThe rate $\\nosuchcommand$ is wrong.\n", "3:", &["nosuchcommand"]);
+}
+
+#[test]
+fn an_unknown_fence_attribute() {
+    breaks("# First\n\n```rust, hidden\n1\n```\n", "3:", &["hidden", "```rust, hidden"]);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let book =
+        TempBook::new("# First\n\n:numref:`a`\n\n:numref:`b`\n\n```rust, nope\n1\n```\n");
+    let place = |line| format!("book/one/first.md:{line}:");
+    book.d2l(&["check"]).expect(1, &[&place(3), &place(5), &place(7)]);
+}
+
+#[test]
+fn a_cell_that_must_fail_and_does_not() {
+    let section = "# First\n\n```rust, fails=\"E0308\"\n1 + 1\n```\n";
+    breaks(section, "4:1", &["must fail", "E0308"]);
+}
+
+#[test]
+fn an_expected_failure_is_part_of_the_book() {
+    let book = TempBook::new(
+        "# First\n\n```rust, fails=\"E0308\"\nlet b: u32 = \"text\";\n```\n",
+    );
+    book.d2l(&["build", "--no-pdf"]).expect(0, &[]);
+    assert!(book.read("_build/html/one/first.html").contains("mismatched types"));
+}
