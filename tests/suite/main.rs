@@ -4,4 +4,5 @@ mod drift;
 mod jupyter;
 mod mistakes;
 mod pipeline;
+mod site;
 mod tidy;

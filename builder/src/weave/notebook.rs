@@ -131,9 +131,9 @@ impl<'a> Notebook<'a> {
     fn caption(&mut self, section: &Section, block: &Block, cell: &Cell) {
         if let Some(caption) = &cell.attrs.caption {
             let number = section.numbers.get(&block.span.start);
-            let number = number.map_or(String::new(), |n| format!("Figure {n}: "));
+            let number = number.map_or(String::new(), |n| format!("*Figure {n}:* "));
             let caption = self.text.inlines(caption);
-            self.text.push(&format!("*{number}*{caption}"));
+            self.text.push(&format!("{number}{caption}"));
         }
     }
 

@@ -107,17 +107,19 @@ impl<'a> Markdown<'a> {
             }
             BlockKind::Figure { path, alt, caption, .. } => {
                 let image = self.image(path, alt);
-                let number =
-                    self.number(block).map_or(String::new(), |n| format!("Figure {n}: "));
-                format!("{image}\n\n*{number}*{}", self.inlines(caption))
+                let number = self
+                    .number(block)
+                    .map_or(String::new(), |n| format!("*Figure {n}:* "));
+                format!("{image}\n\n{number}{}", self.inlines(caption))
             }
             BlockKind::Table { align, head, rows, caption, .. } => {
                 let table = self.table(align, head, rows);
-                let number =
-                    self.number(block).map_or(String::new(), |n| format!("Table {n}: "));
+                let number = self
+                    .number(block)
+                    .map_or(String::new(), |n| format!("*Table {n}:* "));
                 match caption.is_empty() {
                     true => table,
-                    false => format!("*{number}*{}\n\n{table}", self.inlines(caption)),
+                    false => format!("{number}{}\n\n{table}", self.inlines(caption)),
                 }
             }
             BlockKind::List { start, items } => {
