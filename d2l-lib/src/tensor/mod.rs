@@ -2,6 +2,7 @@
 
 mod arith;
 mod compare;
+mod convolution;
 mod create;
 mod format;
 mod index;
@@ -9,7 +10,9 @@ mod inplace;
 mod linalg;
 mod nested;
 mod pointwise;
+mod pooling;
 mod reduce;
+mod softmax;
 mod view;
 
 use std::sync::Arc;
