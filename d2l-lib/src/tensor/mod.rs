@@ -1,14 +1,17 @@
 //! The tensor: elements of one type, in rows and columns, with a gradient if asked.
 
+mod activation;
 mod arith;
 mod compare;
 mod convolution;
 mod create;
+mod file;
 mod format;
 mod index;
 mod inplace;
 mod linalg;
 mod nested;
+mod pick;
 mod pointwise;
 mod pooling;
 mod reduce;
@@ -27,6 +30,7 @@ use crate::{
 };
 
 pub use arith::Value;
+pub use file::FileError;
 pub use index::{AxisIndex, Index};
 pub use nested::{IntoTensor, tensor, tensor_f64};
 
