@@ -55,7 +55,10 @@ mod tensor;
 pub use book::topics::*;
 
 pub use autograd::no_grad;
-pub use device::Device;
+pub use device::{
+    Device,
+    threads::{num_threads, set_num_threads},
+};
 pub use dtype::{DType, Element};
 pub use random::seed;
 pub use shape::{Axes, Shape, TargetShape};

@@ -56,13 +56,28 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// The tensor with these elements, row after row. All new elements come this way.
+    /// The tensor with these elements, row after row.
     #[track_caller]
     pub(crate) fn new<T: Element>(values: Vec<T>, shape: Shape) -> Tensor {
         debug_assert_eq!(values.len(), shape.numel());
         interrupt::check();
         Tensor {
             storage: Storage::new(values),
+            layout: Layout::contiguous(shape),
+            dtype: T::DTYPE,
+            node: None,
+        }
+    }
+
+    /// The tensor with the elements that `fill` writes, row after row, all of them.
+    #[track_caller]
+    pub(crate) fn filled<T: Element>(
+        shape: Shape,
+        fill: impl FnOnce(&mut [T]),
+    ) -> Tensor {
+        interrupt::check();
+        Tensor {
+            storage: Storage::filled(shape.numel(), fill),
             layout: Layout::contiguous(shape),
             dtype: T::DTYPE,
             node: None,
