@@ -1,8 +1,6 @@
 //! Element types: what a tensor holds, and which type an operation of two types gives.
 
-use std::{fmt, sync::Arc};
-
-use crate::device::Buffer;
+use std::fmt;
 
 /// The type of a tensor's elements, from the narrowest to the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,15 +90,6 @@ pub trait Element: Copy + PartialOrd + Send + Sync + fmt::Debug + 'static {
     fn to_i64(self) -> i64;
     #[doc(hidden)]
     fn to_sum(self) -> Self::Sum;
-    #[doc(hidden)]
-    #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
-    fn wrap(values: Arc<Vec<Self>>) -> Buffer;
-    #[doc(hidden)]
-    #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
-    fn unwrap(buffer: &Buffer) -> Option<&Arc<Vec<Self>>>;
-    #[doc(hidden)]
-    #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
-    fn unwrap_mut(buffer: &mut Buffer) -> Option<&mut Arc<Vec<Self>>>;
 }
 
 macro_rules! element {
@@ -127,24 +116,6 @@ macro_rules! element {
             #[inline]
             fn to_sum(self) -> $sum {
                 self as $sum
-            }
-            #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
-            fn wrap(values: Arc<Vec<Self>>) -> Buffer {
-                Buffer::$variant(values)
-            }
-            #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
-            fn unwrap(buffer: &Buffer) -> Option<&Arc<Vec<Self>>> {
-                match buffer {
-                    Buffer::$variant(values) => Some(values),
-                    _ => None,
-                }
-            }
-            #[expect(private_interfaces, reason = "hidden: only this crate calls it")]
-            fn unwrap_mut(buffer: &mut Buffer) -> Option<&mut Arc<Vec<Self>>> {
-                match buffer {
-                    Buffer::$variant(values) => Some(values),
-                    _ => None,
-                }
             }
         }
     };

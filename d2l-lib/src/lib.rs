@@ -31,12 +31,15 @@ pub mod autograd;
     reason = "what a chapter saves and publishes nowhere stays inside"
 )]
 mod book;
+pub mod data;
 mod device;
 pub mod display;
 mod dtype;
 pub mod interrupt;
 mod layout;
+pub mod nn;
 mod ops;
+pub mod optim;
 pub mod plot;
 pub mod prelude;
 mod random;
@@ -52,8 +55,13 @@ mod tensor;
 pub use book::topics::*;
 
 pub use autograd::no_grad;
-pub use device::Device;
+pub use device::{
+    Device,
+    threads::{num_threads, set_num_threads},
+};
 pub use dtype::{DType, Element};
 pub use random::seed;
 pub use shape::{Axes, Shape, TargetShape};
-pub use tensor::{AxisIndex, Index, IntoTensor, Tensor, Value, tensor, tensor_f64};
+pub use tensor::{
+    AxisIndex, FileError, Index, IntoTensor, Tensor, Value, tensor, tensor_f64,
+};

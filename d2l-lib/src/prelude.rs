@@ -4,9 +4,15 @@
 pub use crate::{
     DType, Device, Tensor,
     autograd::no_grad,
+    data,
     display::display,
+    nn,
+    nn::Module as _,
+    optim,
+    optim::Optimizer as _,
     plot::{Colormap, Figure, LineStyle, Marker, Matrix, Scale, Values},
     random::seed,
+    sequential,
     tensor::tensor,
     tensor::tensor_f64,
 };

@@ -1,10 +1,12 @@
-//! Where tensors live, and the memory they live in.
+//! Where tensors live, the memory they live in, and the threads that work on it.
 
+mod memory;
 mod storage;
+pub(crate) mod threads;
 
 use std::fmt;
 
-pub(crate) use storage::{Buffer, Storage};
+pub(crate) use storage::Storage;
 
 /// Where a tensor's elements are, and where operations on it run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -4,63 +4,94 @@
 //! count, not a copy. Who writes does it in place while nobody holds a snapshot, else into
 //! a fresh copy that then becomes the storage's contents. So `x.add_(&x.i(0))`, a gradient
 //! that needs the value of before, and two threads are all right, and nothing can deadlock.
-//!
-//! `Vec` is the allocation of today; only this file and [`Element`] know that.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    marker::PhantomData,
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use crate::dtype::{DType, Element};
-
-/// The elements of one allocation, by type.
-#[derive(Clone)]
-pub(crate) enum Buffer {
-    Bool(Arc<Vec<bool>>),
-    U8(Arc<Vec<u8>>),
-    I64(Arc<Vec<i64>>),
-    F32(Arc<Vec<f32>>),
-    F64(Arc<Vec<f64>>),
-}
+use super::memory::Block;
+use crate::dtype::Element;
 
 /// One allocation, shared by a tensor and its views.
 #[derive(Clone)]
-pub(crate) struct Storage(Arc<Mutex<Buffer>>);
+pub(crate) struct Storage(Arc<Mutex<Arc<Block>>>);
+
+/// The elements of a storage as they were when they were asked for.
+pub(crate) struct Elements<T> {
+    block: Arc<Block>,
+    element: PhantomData<T>,
+}
+
+impl<T: Element> Deref for Elements<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        self.block.elements()
+    }
+}
 
 impl Storage {
+    /// A storage with these elements, which are not copied.
     pub(crate) fn new<T: Element>(values: Vec<T>) -> Storage {
-        Storage(Arc::new(Mutex::new(T::wrap(Arc::new(values)))))
+        Storage::of(Block::from_vec(values))
+    }
+
+    /// A storage with `length` elements, which `fill` must all write.
+    #[inline]
+    pub(crate) fn filled<T: Element>(
+        length: usize,
+        fill: impl FnOnce(&mut [T]),
+    ) -> Storage {
+        let mut block = Block::new::<T>(length);
+        fill(block.elements_mut());
+        Storage::of(block)
+    }
+
+    fn of(block: Block) -> Storage {
+        Storage(Arc::new(Mutex::new(Arc::new(block))))
     }
 
     /// The elements as they are now.
-    pub(crate) fn read<T: Element>(&self) -> Arc<Vec<T>> {
-        let buffer = self.lock();
-        Arc::clone(T::unwrap(&buffer).unwrap_or_else(|| wrong_type(T::DTYPE)))
+    #[inline]
+    pub(crate) fn read<T: Element>(&self) -> Elements<T> {
+        Elements { block: Arc::clone(&self.lock()), element: PhantomData }
     }
 
     /// Lets `write` change the elements.
     pub(crate) fn write<T: Element>(&self, write: impl FnOnce(&mut [T])) {
-        let mut buffer = self.lock();
-        let values = T::unwrap_mut(&mut buffer).unwrap_or_else(|| wrong_type(T::DTYPE));
-        write(Arc::make_mut(values).as_mut_slice());
+        let mut block = self.lock();
+        if Arc::get_mut(&mut block).is_none() {
+            *block = Arc::new(block.copied());
+        }
+        let block = Arc::get_mut(&mut block).expect("nobody has the copy yet");
+        write(block.elements_mut());
     }
 
     /// A storage with the elements of now, that later writes here do not reach.
     pub(crate) fn snapshot(&self) -> Storage {
-        Storage(Arc::new(Mutex::new(self.lock().clone())))
+        Storage(Arc::new(Mutex::new(Arc::clone(&self.lock()))))
     }
 
     pub(crate) fn is(&self, other: &Storage) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    // No code that can panic half-way leaves a buffer invalid, so poisoning says nothing.
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
+    /// Whether no other tensor shares this storage, and nobody reads it: a write would be
+    /// seen by nobody else.
+    pub(crate) fn is_unshared(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_some_and(|block| {
+            let block = block.get_mut().unwrap_or_else(PoisonError::into_inner);
+            Arc::get_mut(block).is_some()
+        })
+    }
+
+    // No code that can panic half-way leaves a block invalid, so poisoning says nothing.
+    fn lock(&self) -> MutexGuard<'_, Arc<Block>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[cold]
-fn wrong_type(asked: DType) -> ! {
-    unreachable!("the dtype of a tensor is that of its storage, not {asked}")
 }
 
 #[cfg(test)]

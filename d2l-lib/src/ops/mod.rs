@@ -8,5 +8,6 @@ pub(crate) mod gather;
 pub(crate) mod matmul;
 pub(crate) mod number;
 pub(crate) mod reduce;
+pub(crate) mod window;
 
 pub(crate) use elementwise::cast;

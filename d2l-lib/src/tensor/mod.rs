@@ -1,15 +1,21 @@
 //! The tensor: elements of one type, in rows and columns, with a gradient if asked.
 
+mod activation;
 mod arith;
 mod compare;
+mod convolution;
 mod create;
+mod file;
 mod format;
 mod index;
 mod inplace;
 mod linalg;
 mod nested;
+mod pick;
 mod pointwise;
+mod pooling;
 mod reduce;
+mod softmax;
 mod view;
 
 use std::sync::Arc;
@@ -24,6 +30,7 @@ use crate::{
 };
 
 pub use arith::Value;
+pub use file::FileError;
 pub use index::{AxisIndex, Index};
 pub use nested::{IntoTensor, tensor, tensor_f64};
 
@@ -49,13 +56,28 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// The tensor with these elements, row after row. All new elements come this way.
+    /// The tensor with these elements, row after row.
     #[track_caller]
     pub(crate) fn new<T: Element>(values: Vec<T>, shape: Shape) -> Tensor {
         debug_assert_eq!(values.len(), shape.numel());
         interrupt::check();
         Tensor {
             storage: Storage::new(values),
+            layout: Layout::contiguous(shape),
+            dtype: T::DTYPE,
+            node: None,
+        }
+    }
+
+    /// The tensor with the elements that `fill` writes, row after row, all of them.
+    #[track_caller]
+    pub(crate) fn filled<T: Element>(
+        shape: Shape,
+        fill: impl FnOnce(&mut [T]),
+    ) -> Tensor {
+        interrupt::check();
+        Tensor {
+            storage: Storage::filled(shape.numel(), fill),
             layout: Layout::contiguous(shape),
             dtype: T::DTYPE,
             node: None,

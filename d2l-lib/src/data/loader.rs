@@ -1,0 +1,221 @@
+//! Batches of examples.
+
+use std::ops::Index;
+
+use crate::Tensor;
+
+/// Tensors with one example for each position along their first axes, cut into batches.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let (x, y) = (Tensor::rand([10, 3]), Tensor::arange(0..10));
+/// let loader = data::DataLoader::new([&x, &y], 4).shuffle();
+/// let sizes: Vec<usize> = loader.iter().map(|batch| batch.len()).collect();
+/// assert_eq!(sizes, [4, 4, 2]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct DataLoader {
+    tensors: Vec<Tensor>,
+    batch_size: usize,
+    shuffles: bool,
+    drops_last: bool,
+}
+
+impl DataLoader {
+    /// Batches of `batch_size` examples, in order; the last may be smaller.
+    ///
+    /// # Panics
+    /// If there is no tensor, `batch_size` is 0, or the first axes differ in length.
+    #[track_caller]
+    pub fn new(tensors: impl Into<Batch>, batch_size: usize) -> DataLoader {
+        let Batch(tensors) = tensors.into();
+        assert!(batch_size > 0, "DataLoader: batches of 0 examples never end");
+        assert!(!tensors.is_empty(), "DataLoader: there must be at least one tensor");
+        for tensor in &tensors {
+            assert!(
+                tensor.ndim() > 0 && tensor.shape()[0] == tensors[0].shape()[0],
+                "DataLoader: shapes {:?} and {:?} do not hold the same number of examples",
+                tensors[0].shape(),
+                tensor.shape()
+            );
+        }
+        DataLoader { tensors, batch_size, shuffles: false, drops_last: false }
+    }
+
+    /// In a new random order each time, from the generator that [`seed`](crate::seed) starts.
+    pub fn shuffle(mut self) -> DataLoader {
+        self.shuffles = true;
+        self
+    }
+
+    /// Without the last batch if it is smaller than the others.
+    pub fn drop_last(mut self) -> DataLoader {
+        self.drops_last = true;
+        self
+    }
+
+    /// How many batches there are.
+    pub fn len(&self) -> usize {
+        let n = self.num_examples();
+        if self.drops_last { n / self.batch_size } else { n.div_ceil(self.batch_size) }
+    }
+
+    /// Whether there is no batch.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many examples there are.
+    pub fn num_examples(&self) -> usize {
+        self.tensors[0].shape()[0]
+    }
+
+    /// The batches of one epoch.
+    pub fn iter(&self) -> Batches<'_> {
+        let order = self.shuffles.then(|| Tensor::randperm(self.num_examples()));
+        Batches { loader: self, order, next: 0 }
+    }
+}
+
+impl<'a> IntoIterator for &'a DataLoader {
+    type Item = Batch;
+    type IntoIter = Batches<'a>;
+
+    fn into_iter(self) -> Batches<'a> {
+        self.iter()
+    }
+}
+
+/// The batches of one epoch; see [`DataLoader::iter`].
+#[derive(Debug)]
+pub struct Batches<'a> {
+    loader: &'a DataLoader,
+    order: Option<Tensor>,
+    next: usize,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        if self.next == self.loader.len() {
+            return None;
+        }
+        let start = self.next * self.loader.batch_size;
+        let length = self.loader.batch_size.min(self.loader.num_examples() - start);
+        self.next += 1;
+        let tensors = self.loader.tensors.iter();
+        Some(Batch(match &self.order {
+            Some(order) => {
+                let chosen = order.narrow(0, start, length);
+                tensors.map(|tensor| tensor.index_select(0, &chosen)).collect()
+            }
+            None => tensors.map(|tensor| tensor.narrow(0, start, length)).collect(),
+        }))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.loader.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Batches<'_> {}
+
+/// Some examples: tensors with one length along their first axes, usually inputs and targets.
+///
+/// Made from references: `Batch::from([&x, &y])`.
+#[derive(Clone, Debug)]
+pub struct Batch(Vec<Tensor>);
+
+impl Batch {
+    /// How many examples it holds.
+    pub fn len(&self) -> usize {
+        self.0.first().map_or(0, |tensor| tensor.shape()[0])
+    }
+
+    /// Whether it holds no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The tensors.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.0
+    }
+
+    /// The first tensor and the second: `let (x, y) = batch.pair();`
+    ///
+    /// # Panics
+    /// If there are not exactly two.
+    #[track_caller]
+    pub fn pair(self) -> (Tensor, Tensor) {
+        let count = self.0.len();
+        match <[Tensor; 2]>::try_from(self.0) {
+            Ok([x, y]) => (x, y),
+            Err(_) => panic!("pair: this batch has {count} tensors, not two"),
+        }
+    }
+}
+
+impl Index<usize> for Batch {
+    type Output = Tensor;
+
+    #[track_caller]
+    fn index(&self, i: usize) -> &Tensor {
+        &self.0[i]
+    }
+}
+
+impl<const N: usize> From<[&Tensor; N]> for Batch {
+    fn from(tensors: [&Tensor; N]) -> Batch {
+        Batch(tensors.into_iter().cloned().collect())
+    }
+}
+
+impl From<Vec<Tensor>> for Batch {
+    fn from(tensors: Vec<Tensor>) -> Batch {
+        Batch(tensors)
+    }
+}
+
+impl From<&super::Images> for Batch {
+    fn from(set: &super::Images) -> Batch {
+        Batch(vec![set.images.clone(), set.labels.clone()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DType;
+
+    #[test]
+    fn every_example_comes_once_with_its_own_target() {
+        let x = Tensor::arange(0.0..22.0).reshape([11, 2]);
+        let y = Tensor::arange(0..11);
+        let loader = DataLoader::new([&x, &y], 4).shuffle();
+        let mut orders = Vec::new();
+        for _ in 0..2 {
+            let mut seen = Vec::new();
+            for (x, y) in loader.iter().map(Batch::pair) {
+                assert!(x.i((.., 0)).equal(&(y.to_dtype(DType::F32) * 2.0)));
+                seen.extend(y.to_vec_i64());
+            }
+            orders.push(seen.clone());
+            seen.sort_unstable();
+            assert_eq!(seen, Vec::from_iter(0..11));
+        }
+        assert_ne!(orders[0], orders[1]);
+    }
+
+    #[test]
+    fn a_small_last_batch_can_be_left_out() {
+        let x = Tensor::zeros([11, 2]);
+        let loader = DataLoader::new([&x], 4).drop_last();
+        assert_eq!(loader.iter().map(|batch| batch.len()).collect::<Vec<_>>(), [4, 4]);
+        assert_eq!(loader.len(), 2);
+        assert!(DataLoader::new([&x], 12).drop_last().is_empty());
+    }
+}

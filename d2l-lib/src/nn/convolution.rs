@@ -1,0 +1,167 @@
+//! Layers that slide a window over images.
+
+use super::{Module, Parameter, init, parts};
+use crate::Tensor;
+
+/// One length for height and width, or `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair([usize; 2]);
+
+impl From<usize> for Pair {
+    fn from(both: usize) -> Pair {
+        Pair([both, both])
+    }
+}
+
+impl From<[usize; 2]> for Pair {
+    fn from(pair: [usize; 2]) -> Pair {
+        Pair(pair)
+    }
+}
+
+/// Cross-correlation of images with learned kernels: [`Tensor::conv2d`].
+///
+/// `(n, in, h, w) → (n, out, h', w')`. Both parameters start evenly spread over
+/// ±1/√(in · kernel height · kernel width).
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let layer = nn::Conv2d::lazy(6, 5).padding(2).stride([1, 2]);
+/// assert_eq!(layer.forward(&Tensor::rand([4, 1, 28, 28])).shape(), [4, 6, 28, 14]);
+/// ```
+#[derive(Debug)]
+pub struct Conv2d {
+    /// `(out, in, kernel height, kernel width)`.
+    pub weight: Parameter,
+    /// `(out)`, unless the layer was made [`without_bias`](Conv2d::without_bias).
+    pub bias: Option<Parameter>,
+    num_outputs: usize,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+}
+
+impl Conv2d {
+    /// A layer from `num_inputs` to `num_outputs` channels.
+    #[track_caller]
+    pub fn new(num_inputs: usize, num_outputs: usize, kernel: impl Into<Pair>) -> Conv2d {
+        let layer = Conv2d::lazy(num_outputs, kernel);
+        layer.meet(num_inputs);
+        layer
+    }
+
+    /// A layer that finds the number of its input channels when it meets the first input.
+    pub fn lazy(num_outputs: usize, kernel: impl Into<Pair>) -> Conv2d {
+        Conv2d {
+            weight: Parameter::lazy(),
+            bias: Some(Parameter::lazy()),
+            num_outputs,
+            kernel: kernel.into(),
+            stride: Pair([1, 1]),
+            padding: Pair([0, 0]),
+        }
+    }
+
+    /// Moves the kernel by this much at a time; 1 at first.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Conv2d {
+        self.stride = stride.into();
+        self
+    }
+
+    /// Surrounds the image with this many zeros on each side; 0 at first.
+    pub fn padding(mut self, padding: impl Into<Pair>) -> Conv2d {
+        self.padding = padding.into();
+        self
+    }
+
+    /// The layer without a bias.
+    pub fn without_bias(mut self) -> Conv2d {
+        self.bias = None;
+        self
+    }
+
+    #[track_caller]
+    fn meet(&self, num_inputs: usize) {
+        let Pair([height, width]) = self.kernel;
+        let bound = ((num_inputs * height * width).max(1) as f64).sqrt().recip();
+        let shape = [self.num_outputs, num_inputs, height, width];
+        self.weight.get_or_init(|| init::drawn_uniform(bound, shape));
+        if let Some(bias) = &self.bias {
+            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
+        }
+    }
+}
+
+impl Module for Conv2d {
+    parts!(weight, bias);
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        assert!(
+            x.ndim() == 4,
+            "Conv2d: an input of shape {:?} is no batch of images (n, channels, height, width)",
+            x.shape()
+        );
+        self.meet(x.len_of(1));
+        let bias = self.bias.as_ref().map(Parameter::tensor);
+        x.conv2d(&self.weight, bias, self.stride.0, self.padding.0)
+    }
+}
+
+macro_rules! pooling {
+    ($($(#[$doc:meta])* $Name:ident: $method:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $Name {
+            kernel: Pair,
+            stride: Pair,
+            padding: Pair,
+        }
+
+        impl $Name {
+            /// Windows of this size that do not overlap.
+            pub fn new(kernel: impl Into<Pair>) -> $Name {
+                let kernel = kernel.into();
+                $Name { kernel, stride: kernel, padding: Pair([0, 0]) }
+            }
+
+            /// Moves the window by this much at a time.
+            pub fn stride(mut self, stride: impl Into<Pair>) -> $Name {
+                self.stride = stride.into();
+                self
+            }
+
+            /// Surrounds the image by this much on each side; 0 at first.
+            pub fn padding(mut self, padding: impl Into<Pair>) -> $Name {
+                self.padding = padding.into();
+                self
+            }
+        }
+
+        impl Module for $Name {
+            #[track_caller]
+            fn forward(&self, x: &Tensor) -> Tensor {
+                x.$method(self.kernel.0, self.stride.0, self.padding.0)
+            }
+        }
+    )*};
+}
+
+pooling! {
+    /// The greatest element of every window: [`Tensor::max_pool2d`].
+    MaxPool2d: max_pool2d;
+    /// The mean of every window: [`Tensor::avg_pool2d`].
+    AvgPool2d: avg_pool2d;
+}
+
+/// The mean of every channel, whatever the size of the image: `(n, c, h, w) → (n, c, 1, 1)`.
+#[derive(Clone, Copy, Debug)]
+pub struct GlobalAvgPool2d;
+
+impl Module for GlobalAvgPool2d {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.mean_keepdim([-2, -1])
+    }
+}

@@ -1,0 +1,51 @@
+//! Dropout.
+
+use super::{Mode, Module, parts};
+use crate::Tensor;
+
+/// In training, sets every element to 0 with probability `p` and divides the others by
+/// `1 - p`, so that the expectation stays; in use, changes nothing.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let layer = nn::Dropout::new(0.5);
+/// let y = layer.forward(&Tensor::ones(1000));
+/// assert_eq!(y.max().item(), 2.0);
+/// assert!((y.mean().item() - 1.0).abs() < 0.2);
+/// layer.eval();
+/// assert_eq!(layer.forward(&Tensor::ones(3)).to_vec(), [1.0; 3]);
+/// ```
+#[derive(Debug)]
+pub struct Dropout {
+    p: f64,
+    mode: Mode,
+}
+
+impl Dropout {
+    /// Dropout with probability `p`.
+    ///
+    /// # Panics
+    /// If `p` is no probability.
+    #[track_caller]
+    pub fn new(p: f64) -> Dropout {
+        assert!((0.0..=1.0).contains(&p), "Dropout: {p} is no probability");
+        Dropout { p, mode: Mode::new() }
+    }
+}
+
+impl Module for Dropout {
+    parts!(mode);
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        if !self.mode.is_training() || self.p == 0.0 {
+            return x.clone();
+        }
+        if self.p == 1.0 {
+            return x * 0.0;
+        }
+        let kept = Tensor::rand(x.shape()).ge(self.p).to_dtype(x.dtype());
+        x * (kept / (1.0 - self.p))
+    }
+}

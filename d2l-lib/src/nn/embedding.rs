@@ -1,0 +1,37 @@
+//! Vectors for symbols.
+
+use super::{Module, Parameter, parts};
+use crate::Tensor;
+
+/// A learned vector for each of `n` symbols: integers `(…)` give `(…, width)`.
+///
+/// The vectors start normally distributed.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let layer = nn::Embedding::new(100, 8);
+/// assert_eq!(layer.forward(&tensor([[1, 2, 3], [4, 5, 6]])).shape(), [2, 3, 8]);
+/// ```
+#[derive(Debug)]
+pub struct Embedding {
+    /// `(n, width)`: a row for each symbol.
+    pub weight: Parameter,
+}
+
+impl Embedding {
+    /// Vectors of length `width` for `n` symbols.
+    #[track_caller]
+    pub fn new(n: usize, width: usize) -> Embedding {
+        Embedding { weight: Parameter::new(Tensor::randn([n, width])) }
+    }
+}
+
+impl Module for Embedding {
+    parts!(weight);
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.weight.embedding(x)
+    }
+}

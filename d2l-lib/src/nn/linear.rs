@@ -1,0 +1,95 @@
+//! Affine maps, and the reshaping before them.
+
+use super::{Module, Parameter, init, parts};
+use crate::Tensor;
+
+/// `(…, in) → (…, out)`: `x · weightᵀ + bias`.
+///
+/// Both parameters start evenly spread over ±1/√in.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let layer = nn::Linear::new(2, 1);
+/// layer.weight.assign(tensor([[2.0, 3.0]]));
+/// layer.bias.as_ref().unwrap().assign(0.5);
+/// assert_eq!(layer.forward(&tensor([[1.0, 10.0]])).to_vec(), [32.5]);
+/// ```
+#[derive(Debug)]
+pub struct Linear {
+    /// `(out, in)`.
+    pub weight: Parameter,
+    /// `(out)`, unless the layer was made [`without_bias`](Linear::without_bias).
+    pub bias: Option<Parameter>,
+    num_outputs: usize,
+}
+
+impl Linear {
+    /// A layer from `num_inputs` to `num_outputs` features.
+    #[track_caller]
+    pub fn new(num_inputs: usize, num_outputs: usize) -> Linear {
+        let layer = Linear::lazy(num_outputs);
+        layer.meet(num_inputs);
+        layer
+    }
+
+    /// A layer that finds the number of its inputs when it meets the first one.
+    pub fn lazy(num_outputs: usize) -> Linear {
+        Linear { weight: Parameter::lazy(), bias: Some(Parameter::lazy()), num_outputs }
+    }
+
+    /// The layer without a bias.
+    pub fn without_bias(mut self) -> Linear {
+        self.bias = None;
+        self
+    }
+
+    /// Makes the parameters that are not there yet.
+    #[track_caller]
+    fn meet(&self, num_inputs: usize) {
+        let bound = (num_inputs.max(1) as f64).sqrt().recip();
+        self.weight
+            .get_or_init(|| init::drawn_uniform(bound, [self.num_outputs, num_inputs]));
+        if let Some(bias) = &self.bias {
+            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
+        }
+    }
+}
+
+impl Module for Linear {
+    parts!(weight, bias);
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        assert!(
+            x.ndim() > 0,
+            "Linear: a number has no features; the shape must be […, in]"
+        );
+        let num_inputs = x.len_of(-1);
+        self.meet(num_inputs);
+        assert!(
+            self.weight.len_of(1) == num_inputs,
+            "Linear: an input of shape {:?} for a layer of {} inputs",
+            x.shape(),
+            self.weight.len_of(1)
+        );
+        let y = x.matmul(&self.weight.t());
+        match &self.bias {
+            Some(bias) => y + bias,
+            None => y,
+        }
+    }
+}
+
+/// `(n, …) → (n, product of …)`: each example as one row.
+#[derive(Clone, Copy, Debug)]
+pub struct Flatten;
+
+impl Module for Flatten {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        assert!(x.ndim() > 0, "Flatten: the first axis must count the examples");
+        let rest: usize = x.shape()[1..].iter().product();
+        x.reshape([x.shape()[0], rest])
+    }
+}

@@ -1,0 +1,233 @@
+//! What all layers and models have in common.
+
+use std::{
+    any::Any,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use super::{Parameter, Parameters};
+use crate::Tensor;
+
+/// A layer or a model: a function of a tensor, with parameters.
+///
+/// Only [`forward`](Module::forward) must be written; a module with parameters also names
+/// its parts, with [`parts!`](crate::parts) or by hand. See [`nn`](crate::nn) for an example.
+pub trait Module: Any + Send + Sync {
+    /// What the module makes of an input.
+    fn forward(&self, x: &Tensor) -> Tensor;
+
+    /// The parameters and modules inside, with their names.
+    fn parts(&self) -> Parts<'_> {
+        Parts::new()
+    }
+
+    /// All parameters that training changes, here and in the modules inside, named by their
+    /// path: `"hidden.weight"`. Tied ones are listed once.
+    fn parameters(&self) -> Parameters {
+        self.parts().collect().filtered(Parameter::is_trained)
+    }
+
+    /// What a file needs to hold to restore the module: parameters and buffers.
+    fn state(&self) -> Parameters {
+        self.parts().collect()
+    }
+
+    /// From now on behaves as in training: dropout drops, batch norm uses the batch. New
+    /// modules do.
+    fn train(&self) {
+        self.parts().set_training(true);
+    }
+
+    /// From now on behaves as in use.
+    fn eval(&self) {
+        self.parts().set_training(false);
+    }
+
+    /// The name of the type, without path: `"Linear"`.
+    fn name(&self) -> String {
+        let path = std::any::type_name::<Self>();
+        path.rsplit("::").next().unwrap_or(path).to_owned()
+    }
+}
+
+impl dyn Module {
+    /// This module as a layer of one type, if it is one:
+    /// `net.layer(0).downcast::<nn::Linear>()`.
+    pub fn downcast<M: Module>(&self) -> Option<&M> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// Calls `f` with the module itself and all modules inside, outermost first: to initialise
+/// some layers, or to look at all.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let net = sequential![nn::Linear::new(4, 8), nn::Relu, nn::Linear::new(8, 1)];
+/// nn::apply(&net, |layer| {
+///     if let Some(linear) = layer.downcast::<nn::Linear>() {
+///         init::constant(&linear.weight, 0.5);
+///     }
+/// });
+/// assert_eq!(net.parameters()["2.weight"].to_vec(), [0.5; 8]);
+/// ```
+pub fn apply(module: &dyn Module, mut f: impl FnMut(&dyn Module)) {
+    walk(module, &mut f);
+}
+
+fn walk(module: &dyn Module, f: &mut dyn FnMut(&dyn Module)) {
+    f(module);
+    walk_parts(&module.parts(), f);
+}
+
+fn walk_parts(parts: &Parts<'_>, f: &mut dyn FnMut(&dyn Module)) {
+    for (_, content) in &parts.0 {
+        match content {
+            Content::Module(module) => walk(*module, f),
+            Content::List(parts) => walk_parts(parts, f),
+            Content::Parameter(_) | Content::Mode(_) => {}
+        }
+    }
+}
+
+/// Whether the layer that holds it is in training; it is at first.
+#[derive(Debug)]
+pub struct Mode(AtomicBool);
+
+impl Mode {
+    /// Training.
+    pub fn new() -> Mode {
+        Mode(AtomicBool::new(true))
+    }
+
+    /// Whether this is training.
+    pub fn is_training(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Mode {
+    fn default() -> Mode {
+        Mode::new()
+    }
+}
+
+/// The named parts of a module; see [`Module::parts`].
+#[derive(Default)]
+pub struct Parts<'a>(Vec<(String, Content<'a>)>);
+
+/// One part of a module.
+#[non_exhaustive]
+pub enum Content<'a> {
+    /// A parameter or a buffer.
+    Parameter(&'a Parameter),
+    /// What [`Module::train`] and [`Module::eval`] set.
+    Mode(&'a Mode),
+    /// A module with parts of its own.
+    Module(&'a dyn Module),
+    /// Several parts, named by number; or none.
+    List(Parts<'a>),
+}
+
+impl<'a> Parts<'a> {
+    /// No parts.
+    pub fn new() -> Parts<'a> {
+        Parts::default()
+    }
+
+    /// These and one more.
+    pub fn with(mut self, name: impl Into<String>, part: &'a dyn Part) -> Parts<'a> {
+        self.0.push((name.into(), part.content()));
+        self
+    }
+
+    /// The parameters and buffers in all parts.
+    fn collect(&self) -> Parameters {
+        let mut all = Parameters::new();
+        self.collect_into("", &mut all);
+        all
+    }
+
+    fn collect_into(&self, prefix: &str, all: &mut Parameters) {
+        for (name, content) in &self.0 {
+            let path = format!("{prefix}{name}");
+            match content {
+                Content::Parameter(parameter) => all.push(path, parameter),
+                Content::Module(module) => {
+                    module.parts().collect_into(&format!("{path}."), all);
+                }
+                Content::List(parts) => parts.collect_into(&format!("{path}."), all),
+                Content::Mode(_) => {}
+            }
+        }
+    }
+
+    fn set_training(&self, training: bool) {
+        for (_, content) in &self.0 {
+            match content {
+                Content::Mode(mode) => mode.0.store(training, Ordering::Relaxed),
+                Content::Module(module) => module.parts().set_training(training),
+                Content::List(parts) => parts.set_training(training),
+                Content::Parameter(_) => {}
+            }
+        }
+    }
+}
+
+/// What a module can consist of: modules, parameters, modes, and vectors or options of them.
+pub trait Part {
+    /// The part by kind.
+    fn content(&self) -> Content<'_>;
+}
+
+impl<M: Module> Part for M {
+    fn content(&self) -> Content<'_> {
+        Content::Module(self)
+    }
+}
+
+impl Part for Parameter {
+    fn content(&self) -> Content<'_> {
+        Content::Parameter(self)
+    }
+}
+
+impl Part for Mode {
+    fn content(&self) -> Content<'_> {
+        Content::Mode(self)
+    }
+}
+
+impl Part for Box<dyn Module> {
+    fn content(&self) -> Content<'_> {
+        Content::Module(&**self)
+    }
+}
+
+impl<P: Part> Part for Vec<P> {
+    fn content(&self) -> Content<'_> {
+        let parts = self.iter().enumerate();
+        Content::List(Parts(parts.map(|(i, p)| (i.to_string(), p.content())).collect()))
+    }
+}
+
+impl<P: Part> Part for Option<P> {
+    fn content(&self) -> Content<'_> {
+        match self {
+            Some(part) => part.content(),
+            None => Content::List(Parts::new()),
+        }
+    }
+}
+
+/// Inside `impl nn::Module for …`: the fields that hold modules, parameters or modes, or
+/// vectors or options of them. See [`nn`](crate::nn).
+#[macro_export]
+macro_rules! parts {
+    ($($field:ident),* $(,)?) => {
+        fn parts(&self) -> $crate::nn::Parts<'_> {
+            $crate::nn::Parts::new()$(.with(stringify!($field), &self.$field))*
+        }
+    };
+}

@@ -1,0 +1,177 @@
+//! Layers that shift and scale their inputs to mean 0 and variance 1.
+
+use super::{Mode, Module, Parameter, parts};
+use crate::{Shape, Tensor, no_grad};
+
+/// Batch normalisation (Ioffe and Szegedy, 2015): of features `(n, c)`, or of the channels
+/// of images `(n, c, h, w)` and of sequences `(n, c, t)`.
+///
+/// In training by the mean and variance of the batch; in use by their running means.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let layer = nn::BatchNorm::lazy();
+/// let y = layer.forward(&tensor([[1.0], [3.0]]));
+/// assert!(y.allclose(&(tensor([[-1.0], [1.0]]) / (1.0_f64 + 1e-5).sqrt())));
+/// layer.eval();
+/// assert!((layer.running_mean.item() - 0.2).abs() < 1e-6);
+/// ```
+#[derive(Debug)]
+pub struct BatchNorm {
+    /// The scale, `(c)`, 1 at first.
+    pub weight: Parameter,
+    /// The shift, `(c)`, 0 at first.
+    pub bias: Parameter,
+    /// A buffer: the running mean, `(c)`.
+    pub running_mean: Parameter,
+    /// A buffer: the running variance, `(c)`.
+    pub running_var: Parameter,
+    eps: f64,
+    momentum: f64,
+    mode: Mode,
+}
+
+impl BatchNorm {
+    /// A layer for `num_features` features or channels.
+    pub fn new(num_features: usize) -> BatchNorm {
+        let layer = BatchNorm::lazy();
+        layer.meet(num_features);
+        layer
+    }
+
+    /// A layer that finds the number of features when it meets the first input.
+    pub fn lazy() -> BatchNorm {
+        BatchNorm {
+            weight: Parameter::lazy(),
+            bias: Parameter::lazy(),
+            running_mean: Parameter::lazy_buffer(),
+            running_var: Parameter::lazy_buffer(),
+            eps: 1e-5,
+            momentum: 0.1,
+            mode: Mode::new(),
+        }
+    }
+
+    /// What is added to the variance; 1e-5 at first.
+    pub fn eps(mut self, eps: f64) -> BatchNorm {
+        self.eps = eps;
+        self
+    }
+
+    /// The share of the newest batch in the running means; 0.1 at first.
+    pub fn momentum(mut self, momentum: f64) -> BatchNorm {
+        self.momentum = momentum;
+        self
+    }
+
+    fn meet(&self, num_features: usize) {
+        self.weight.get_or_init(|| Tensor::ones(num_features));
+        self.bias.get_or_init(|| Tensor::zeros(num_features));
+        self.running_mean.get_or_init(|| Tensor::zeros(num_features));
+        self.running_var.get_or_init(|| Tensor::ones(num_features));
+    }
+}
+
+impl Module for BatchNorm {
+    parts!(weight, bias, running_mean, running_var, mode);
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        assert!(
+            x.ndim() >= 2,
+            "BatchNorm: an input of shape {:?} has no features (n, c, …)",
+            x.shape()
+        );
+        let c = x.len_of(1);
+        self.meet(c);
+        let axes: Vec<usize> = (0..x.ndim()).filter(|&axis| axis != 1).collect();
+        let mut along = vec![1; x.ndim()];
+        along[1] = c;
+        let along = |statistic: &Tensor| statistic.reshape(&along[..]);
+        let normalised = if self.mode.is_training() {
+            let count = x.numel() / c.max(1);
+            assert!(
+                count > 1,
+                "BatchNorm: training needs more than one value for each of {c} features, \
+                 not shape {:?}",
+                x.shape()
+            );
+            let mean = x.mean_keepdim(axes.clone());
+            let centred = x - &mean;
+            let variance = centred.pow(2).mean_keepdim(axes);
+            no_grad(|| {
+                let unbiased = &variance * (count as f64 / (count as f64 - 1.0));
+                for (running, new) in
+                    [(&self.running_mean, &mean), (&self.running_var, &unbiased)]
+                {
+                    let new = new.detach().reshape([c]).to_dtype(running.dtype());
+                    running.mul_(1.0 - self.momentum);
+                    running.add_(new * self.momentum);
+                }
+            });
+            centred / (variance + self.eps).sqrt()
+        } else {
+            let scale = (self.running_var.tensor() + self.eps).sqrt();
+            (x - along(&self.running_mean)) / along(&scale)
+        };
+        normalised * along(&self.weight) + along(&self.bias)
+    }
+}
+
+/// Layer normalisation (Ba, Kiros and Hinton, 2016): of every example on its own, over its
+/// last axes.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let y = nn::LayerNorm::new(4).forward(&Tensor::rand([2, 3, 4]));
+/// assert!(y.mean_axis(-1).abs().max().item() < 1e-6);
+/// ```
+#[derive(Debug)]
+pub struct LayerNorm {
+    /// The scale, of the normalised shape, 1 at first.
+    pub weight: Parameter,
+    /// The shift, of the normalised shape, 0 at first.
+    pub bias: Parameter,
+    shape: Shape,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Normalises over the last axes, which must have this shape.
+    #[track_caller]
+    pub fn new(shape: impl Into<Shape>) -> LayerNorm {
+        let shape = shape.into();
+        LayerNorm {
+            weight: Parameter::new(Tensor::ones(shape)),
+            bias: Parameter::new(Tensor::zeros(shape)),
+            shape,
+            eps: 1e-5,
+        }
+    }
+
+    /// What is added to the variance; 1e-5 at first.
+    pub fn eps(mut self, eps: f64) -> LayerNorm {
+        self.eps = eps;
+        self
+    }
+}
+
+impl Module for LayerNorm {
+    parts!(weight, bias);
+
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        assert!(
+            x.shape().ends_with(&self.shape),
+            "LayerNorm: an input of shape {:?} does not end in {:?}",
+            x.shape(),
+            self.shape
+        );
+        let axes: Vec<usize> = (x.ndim() - self.shape.len()..x.ndim()).collect();
+        let centred = x - x.mean_keepdim(axes.clone());
+        let variance = centred.pow(2).mean_keepdim(axes);
+        centred / (variance + self.eps).sqrt() * &self.weight + &self.bias
+    }
+}

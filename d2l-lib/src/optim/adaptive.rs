@@ -1,0 +1,120 @@
+//! Rules that scale each parameter's step by the size of its past gradients.
+
+use super::{
+    Optimizer,
+    update::{Memory, optimizer},
+};
+use crate::nn::Parameters;
+
+/// Adagrad (Duchi et al., 2011): divides by the root of the sum of all squared gradients.
+pub struct Adagrad {
+    memory: Memory<1>,
+    eps: f64,
+}
+
+impl Adagrad {
+    /// The rule with learning rate `lr`.
+    #[track_caller]
+    pub fn new(parameters: impl Into<Parameters>, lr: f64) -> Adagrad {
+        Adagrad { memory: Memory::new(parameters.into(), lr), eps: 1e-10 }
+    }
+
+    /// What is added to the divisor; 1e-10 at first.
+    pub fn eps(mut self, eps: f64) -> Adagrad {
+        self.eps = eps;
+        self
+    }
+}
+
+optimizer!(Adagrad, |optimizer, lr, _steps, decay| {
+    let eps = optimizer.eps;
+    move |w, g, [s]| {
+        let g = g + decay * *w;
+        *s += g * g;
+        *w -= lr * g / (s.sqrt() + eps);
+    }
+});
+
+/// RMSProp (Tieleman and Hinton, 2012): divides by the root of a decaying mean of squared
+/// gradients.
+pub struct RmsProp {
+    memory: Memory<2>,
+    gamma: f64,
+    eps: f64,
+    momentum: f64,
+}
+
+impl RmsProp {
+    /// The rule with learning rate `lr` and a memory of `gamma` = 0.99.
+    #[track_caller]
+    pub fn new(parameters: impl Into<Parameters>, lr: f64) -> RmsProp {
+        let memory = Memory::new(parameters.into(), lr);
+        RmsProp { memory, gamma: 0.99, eps: 1e-8, momentum: 0.0 }
+    }
+
+    /// How slowly squared gradients are forgotten; 0.99 at first (PyTorch's `alpha`).
+    pub fn gamma(mut self, gamma: f64) -> RmsProp {
+        self.gamma = gamma;
+        self
+    }
+
+    /// What is added to the divisor; 1e-8 at first.
+    pub fn eps(mut self, eps: f64) -> RmsProp {
+        self.eps = eps;
+        self
+    }
+
+    /// Steps along a decaying sum of past scaled gradients.
+    pub fn momentum(mut self, momentum: f64) -> RmsProp {
+        self.momentum = momentum;
+        self
+    }
+}
+
+optimizer!(RmsProp, |optimizer, lr, _steps, decay| {
+    let (gamma, eps, momentum) = (optimizer.gamma, optimizer.eps, optimizer.momentum);
+    move |w, g, [s, v]| {
+        let g = g + decay * *w;
+        *s = gamma * *s + (1.0 - gamma) * g * g;
+        *v = momentum * *v + g / (s.sqrt() + eps);
+        *w -= lr * *v;
+    }
+});
+
+/// Adadelta (Zeiler, 2012): the size of past changes takes the place of a learning rate.
+pub struct Adadelta {
+    memory: Memory<2>,
+    rho: f64,
+    eps: f64,
+}
+
+impl Adadelta {
+    /// The rule with steps multiplied by `lr`, usually 1.
+    #[track_caller]
+    pub fn new(parameters: impl Into<Parameters>, lr: f64) -> Adadelta {
+        Adadelta { memory: Memory::new(parameters.into(), lr), rho: 0.9, eps: 1e-6 }
+    }
+
+    /// How slowly squares are forgotten; 0.9 at first.
+    pub fn rho(mut self, rho: f64) -> Adadelta {
+        self.rho = rho;
+        self
+    }
+
+    /// What is added to both squares; 1e-6 at first.
+    pub fn eps(mut self, eps: f64) -> Adadelta {
+        self.eps = eps;
+        self
+    }
+}
+
+optimizer!(Adadelta, |optimizer, lr, _steps, decay| {
+    let (rho, eps) = (optimizer.rho, optimizer.eps);
+    move |w, g, [s, d]| {
+        let g = g + decay * *w;
+        *s = rho * *s + (1.0 - rho) * g * g;
+        let change = ((*d + eps) / (*s + eps)).sqrt() * g;
+        *d = rho * *d + (1.0 - rho) * change * change;
+        *w -= lr * change;
+    }
+});

@@ -1,0 +1,45 @@
+//! Gradients kept within bounds.
+
+use crate::{Tensor, nn::Parameters, no_grad};
+
+fn gradients(parameters: &Parameters) -> impl Iterator<Item = Tensor> {
+    let known = parameters.iter().filter(|(_, parameter)| !parameter.is_lazy());
+    known.filter_map(|(_, parameter)| parameter.grad())
+}
+
+/// Scales all gradients so that their Euclidean norm, taken together, is at most `max_norm`,
+/// and gives the norm of before.
+///
+/// ```
+/// use d2l::{optim::clip_grad_norm, prelude::*};
+///
+/// let w = tensor([0.0, 0.0]).requires_grad();
+/// (&w * tensor([3.0, 4.0])).sum().backward();
+/// assert_eq!(clip_grad_norm([&w], 1.0), 5.0);
+/// assert!((w.grad().unwrap().norm().item() - 1.0).abs() < 1e-6);
+/// ```
+#[track_caller]
+pub fn clip_grad_norm(parameters: impl Into<Parameters>, max_norm: f64) -> f64 {
+    let parameters = parameters.into();
+    let squares = gradients(&parameters).map(|gradient| {
+        let norm = gradient.norm().item();
+        norm * norm
+    });
+    let norm = squares.sum::<f64>().sqrt();
+    // PyTorch's guard against a norm of 0, kept so that both take the same path.
+    let scale = max_norm / (norm + 1e-6);
+    if scale < 1.0 {
+        for gradient in gradients(&parameters) {
+            no_grad(|| gradient.mul_(scale));
+        }
+    }
+    norm
+}
+
+/// Moves all elements of the gradients that lie outside ±`max` to these bounds.
+#[track_caller]
+pub fn clip_grad_value(parameters: impl Into<Parameters>, max: f64) {
+    for gradient in gradients(&parameters.into()) {
+        no_grad(|| gradient.copy_(&gradient.clamp(-max, max)));
+    }
+}

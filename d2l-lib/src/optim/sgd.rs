@@ -1,0 +1,45 @@
+//! Stochastic gradient descent.
+
+use super::{
+    Optimizer,
+    update::{Memory, optimizer},
+};
+use crate::nn::Parameters;
+
+/// Stochastic gradient descent: `w ← w - lr · g`, or with momentum
+/// `v ← momentum · v + g`, `w ← w - lr · v`.
+pub struct Sgd {
+    memory: Memory<1>,
+    momentum: f64,
+    nesterov: bool,
+}
+
+impl Sgd {
+    /// Plain descent with learning rate `lr`.
+    #[track_caller]
+    pub fn new(parameters: impl Into<Parameters>, lr: f64) -> Sgd {
+        Sgd { memory: Memory::new(parameters.into(), lr), momentum: 0.0, nesterov: false }
+    }
+
+    /// Steps along a decaying sum of past gradients.
+    pub fn momentum(mut self, momentum: f64) -> Sgd {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Looks one step ahead along the momentum (Nesterov).
+    pub fn nesterov(mut self) -> Sgd {
+        self.nesterov = true;
+        self
+    }
+}
+
+optimizer!(Sgd, |optimizer, lr, _steps, decay| {
+    let (momentum, nesterov) = (optimizer.momentum, optimizer.nesterov);
+    move |w, g, [v]| {
+        let g = g + decay * *w;
+        // The first step finds v = 0, so it is g, as in PyTorch.
+        *v = momentum * *v + g;
+        *w -= lr * if nesterov { g + momentum * *v } else { *v };
+    }
+});

@@ -1,0 +1,184 @@
+//! What all rules share: parameters with a memory for each, changed in one pass.
+
+use std::collections::HashMap;
+
+use crate::{
+    Tensor,
+    dtype::{Element, with_float},
+    nn::Parameters,
+    ops::elementwise::zip_in_place,
+};
+
+/// The parameters of an optimizer, and `N` tensors of their shapes to remember.
+pub(super) struct Memory<const N: usize> {
+    pub(super) parameters: Parameters,
+    pub(super) lr: f64,
+    pub(super) weight_decay: f64,
+    decays: fn(&str) -> bool,
+    /// What the memories hold at first.
+    first: f64,
+    states: HashMap<usize, State<N>>,
+}
+
+struct State<const N: usize> {
+    steps: i32,
+    memories: [Tensor; N],
+}
+
+impl<const N: usize> Memory<N> {
+    #[track_caller]
+    pub(super) fn new(parameters: Parameters, lr: f64) -> Memory<N> {
+        assert!(lr >= 0.0, "an optimizer's learning rate must not be {lr}");
+        Memory {
+            parameters,
+            lr,
+            weight_decay: 0.0,
+            decays: |_| true,
+            first: 0.0,
+            states: HashMap::new(),
+        }
+    }
+
+    pub(super) fn filled(self, first: f64) -> Memory<N> {
+        Memory { first, ..self }
+    }
+
+    pub(super) fn decay_only(&mut self, decays: fn(&str) -> bool) {
+        self.decays = decays;
+    }
+
+    /// For every parameter with a gradient, makes a rule for this step (told how many the
+    /// parameter has had, this one included, and its weight decay) and applies it to every
+    /// element: `rule(value, gradient, memories)`.
+    ///
+    /// Elements are reckoned in `f64` and kept in the parameter's type.
+    pub(super) fn step<R>(&mut self, rule: impl Fn(i32, f64) -> R)
+    where
+        R: Fn(&mut f64, f64, &mut [f64; N]),
+    {
+        for (i, (name, parameter)) in self.parameters.iter().enumerate() {
+            if parameter.is_lazy() {
+                continue;
+            }
+            let value = parameter.tensor();
+            let Some(gradient) = value.grad() else { continue };
+            let state = self.states.entry(i).or_insert_with(|| State {
+                steps: 0,
+                memories: std::array::from_fn(|_| {
+                    let memory = value.detach().zeros_like();
+                    memory.fill_(self.first);
+                    memory
+                }),
+            });
+            state.steps += 1;
+            let decay = if (self.decays)(name) { self.weight_decay } else { 0.0 };
+            let rule = rule(state.steps, decay);
+            with_float!(value.dtype(), T => {
+                update::<T, N>(value, &gradient, &state.memories, &rule)
+            });
+        }
+    }
+}
+
+fn update<T: Element, const N: usize>(
+    value: &Tensor,
+    gradient: &Tensor,
+    memories: &[Tensor; N],
+    rule: &impl Fn(&mut f64, f64, &mut [f64; N]),
+) {
+    let gradient = gradient.contiguous();
+    let gradients = gradient.storage.read::<T>();
+    let gradients = &gradients[gradient.layout.offset..];
+    let pass = |values: &mut [T]| {
+        unlocked(memories, Vec::with_capacity(N), &mut |kept: &mut [&mut [T]]| {
+            for (i, (value, gradient)) in values.iter_mut().zip(gradients).enumerate() {
+                let mut own = std::array::from_fn(|n| kept[n][i].to_f64());
+                let mut new = value.to_f64();
+                rule(&mut new, gradient.to_f64(), &mut own);
+                for n in 0..N {
+                    kept[n][i] = T::from_f64(own[n]);
+                }
+                *value = T::from_f64(new);
+            }
+        });
+    };
+    let (n, start) = (value.numel(), value.layout.offset);
+    if value.is_contiguous() {
+        value.storage.write::<T>(|values| pass(&mut values[start..start + n]));
+    } else {
+        let mut changed = value.to_vec_of::<T>();
+        pass(&mut changed);
+        let changed = Tensor::new(changed, value.layout.shape);
+        zip_in_place::<T>(value, &changed, |_, new| new);
+    }
+}
+
+/// Calls `pass` with the elements of all `memories`, each of which has storage of its own.
+fn unlocked<T: Element>(
+    memories: &[Tensor],
+    mut open: Vec<&mut [T]>,
+    pass: &mut dyn FnMut(&mut [&mut [T]]),
+) {
+    match memories.split_first() {
+        None => pass(&mut open),
+        Some((memory, others)) => memory.storage.write::<T>(|values| {
+            // The same references, for no longer than this one.
+            let mut open: Vec<&mut [T]> = open;
+            open.push(values);
+            unlocked(others, open, pass);
+        }),
+    }
+}
+
+/// What optimizers have in common, around the rule of one: options of weight decay, and the
+/// trait. `$rule` makes, from the optimizer, the learning rate, the number of the step and
+/// the weight decay, what is done to one element.
+macro_rules! optimizer {
+    ($Name:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident| $rule:expr) => {
+        impl $Name {
+            /// Pulls the parameters towards 0.
+            pub fn weight_decay(mut self, weight_decay: f64) -> $Name {
+                self.memory.weight_decay = weight_decay;
+                self
+            }
+
+            /// Only the parameters whose name `decays` accepts have the weight decay:
+            /// `.weight_decay_only(|name| name.ends_with("weight"))`.
+            pub fn weight_decay_only(mut self, decays: fn(&str) -> bool) -> $Name {
+                self.memory.decay_only(decays);
+                self
+            }
+        }
+
+        impl Optimizer for $Name {
+            fn step(&mut self) {
+                let $lr = self.memory.lr;
+                // The rule looks at the options while the memories change.
+                let mut memory = std::mem::take(&mut self.memory);
+                let $optimizer = &*self;
+                memory.step(|$steps, $decay| $rule);
+                self.memory = memory;
+            }
+
+            fn parameters(&self) -> &Parameters {
+                &self.memory.parameters
+            }
+
+            fn lr(&self) -> f64 {
+                self.memory.lr
+            }
+
+            fn set_lr(&mut self, lr: f64) {
+                self.memory.lr = lr;
+            }
+        }
+    };
+}
+
+pub(super) use optimizer;
+
+impl<const N: usize> Default for Memory<N> {
+    fn default() -> Memory<N> {
+        Memory::new(Parameters::new(), 0.0)
+    }
+}

@@ -1,0 +1,266 @@
+//! Elements and rows by number: gather, scatter, one-hot, masks, triangles.
+
+use super::{Tensor, Value, create::constant};
+use crate::{
+    autograd::record,
+    dtype::{DType, with_dtype, with_float},
+    ops::number::{Number, with_number},
+    shape::{Shape, axis_of},
+};
+
+impl Tensor {
+    /// Along `axis`, the elements at the positions in `index`: for `axis` 1,
+    /// `out[i, j] = x[i, index[i, j]]`. The result has the shape of `index`.
+    ///
+    /// # Panics
+    /// If `index` holds no integers, has other axes, is longer along another axis, or names
+    /// a position outside.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 2.0], [3.0, 4.0]]);
+    /// assert_eq!(x.gather(1, &tensor([[1], [0]])).to_vec(), [2.0, 3.0]);
+    /// ```
+    #[track_caller]
+    pub fn gather(&self, axis: i64, index: &Tensor) -> Tensor {
+        let places = self.places("gather", axis, index);
+        let out = with_dtype!(self.dtype(), T => {
+            let values = self.to_vec_of::<T>();
+            let picked = places.iter().map(|&at| values[at]).collect();
+            Tensor::new(picked, index.layout.shape)
+        });
+        let (shape, dtype) = (self.layout.shape, self.dtype());
+        record("gather", out, &[self], |tape, _| {
+            tape.edge(self, || {
+                move |g: &Tensor| {
+                    let whole = constant(shape, dtype, Value::Float(0.0));
+                    with_float!(dtype, T => {
+                        add_at::<T>(&whole, &places, &g.to_vec_of::<T>())
+                    });
+                    whole
+                }
+            });
+        })
+    }
+
+    /// A copy to which `source` is added along `axis`, at the positions in `index`, which
+    /// may repeat: for `axis` 1, `out[i, index[i, j]] += source[i, j]`.
+    ///
+    /// # Panics
+    /// Where [`gather`](Tensor::gather) does, and if the shapes of `source` and `index`
+    /// differ.
+    #[track_caller]
+    pub fn scatter_add(&self, axis: i64, index: &Tensor, source: &Tensor) -> Tensor {
+        assert!(
+            index.shape() == source.shape(),
+            "scatter_add: positions of shape {:?} for values of shape {:?}",
+            index.shape(),
+            source.shape()
+        );
+        let places = self.places("scatter_add", axis, index);
+        let source = source.to_dtype(self.dtype());
+        let out = self.detach().copy();
+        with_number!(self.dtype(), T => {
+            add_at::<T>(&out, &places, &source.to_vec_of::<T>())
+        });
+        record("scatter_add", out, &[self, &source], |tape, _| {
+            tape.edge(self, || Tensor::clone);
+            let index = index.saved();
+            tape.edge(&source, || move |g: &Tensor| g.gather(axis, &index));
+        })
+    }
+
+    /// The slices along `axis` at the positions in `index`, a vector of integers.
+    ///
+    /// # Panics
+    /// If `index` is no vector of integers, or names a position outside.
+    #[track_caller]
+    pub fn index_select(&self, axis: i64, index: &Tensor) -> Tensor {
+        let axis = axis_of("index_select", axis, self.ndim());
+        assert!(
+            index.ndim() == 1,
+            "index_select: positions are a vector, not shape {:?}",
+            index.shape()
+        );
+        if axis == 0 {
+            return self.rows("index_select", index);
+        }
+        self.transpose(0, axis as i64)
+            .rows("index_select", index)
+            .transpose(0, axis as i64)
+    }
+
+    /// Rows of a table by number: from a table `(rows, …)` and integers of any shape `(…)`,
+    /// the tensor `(…, …)` with a row for each integer. The gradient adds up over repeated
+    /// rows.
+    ///
+    /// # Panics
+    /// If a number is no row.
+    #[track_caller]
+    pub fn embedding(&self, index: &Tensor) -> Tensor {
+        self.rows("embedding", index)
+    }
+
+    #[track_caller]
+    fn rows(&self, op: &'static str, index: &Tensor) -> Tensor {
+        assert!(self.ndim() > 0, "{op}: a number has no rows");
+        let count = self.shape()[0];
+        let rows = positions(op, index, count, self.shape());
+        let width: usize = self.shape()[1..].iter().product();
+        let shape = Shape::new(&[index.shape(), &self.shape()[1..]].concat());
+        let out = with_dtype!(self.dtype(), T => {
+            let table = self.contiguous();
+            let values = table.storage.read::<T>();
+            let start = table.layout.offset;
+            let mut out: Vec<T> = Vec::with_capacity(rows.len() * width);
+            for &row in &rows {
+                out.extend_from_slice(&values[start + row * width..start + (row + 1) * width]);
+            }
+            Tensor::new(out, shape)
+        });
+        let (from, dtype) = (self.layout.shape, self.dtype());
+        record(op, out, &[self], |tape, _| {
+            tape.edge(self, || {
+                move |g: &Tensor| {
+                    let whole = constant(from, dtype, Value::Float(0.0));
+                    with_float!(dtype, T => {
+                        let g = g.to_vec_of::<T>();
+                        whole.storage.write::<T>(|out| {
+                            for (&row, g) in rows.iter().zip(g.chunks(width.max(1))) {
+                                let out = &mut out[row * width..(row + 1) * width];
+                                out.iter_mut().zip(g).for_each(|(out, g)| *out += g);
+                            }
+                        });
+                    });
+                    whole
+                }
+            });
+        })
+    }
+
+    /// For each element of `index`, its place among the elements of this tensor in order.
+    #[track_caller]
+    fn places(&self, op: &str, axis: i64, index: &Tensor) -> Vec<usize> {
+        let axis = axis_of(op, axis, self.ndim());
+        let (shape, wanted) = (self.shape(), index.shape());
+        let fits = wanted.len() == shape.len()
+            && (0..shape.len()).all(|a| a == axis || wanted[a] <= shape[a]);
+        assert!(
+            fits,
+            "{op}: positions of shape {wanted:?} along axis {axis} of shape {shape:?}"
+        );
+        let found = positions(op, index, shape[axis], shape);
+        let steps = crate::layout::Layout::contiguous(self.layout.shape).strides;
+        let mut at = vec![0; shape.len()];
+        let mut places = Vec::with_capacity(found.len());
+        for position in found {
+            let place = (0..at.len())
+                .map(|a| if a == axis { position } else { at[a] } * steps[a]);
+            places.push(place.sum());
+            for a in (0..at.len()).rev() {
+                at[a] += 1;
+                if at[a] < wanted[a] {
+                    break;
+                }
+                at[a] = 0;
+            }
+        }
+        places
+    }
+
+    /// Integers as rows of zeros with a single one: `(…) → (…, classes)`, as `f32`.
+    ///
+    /// # Panics
+    /// If a number is no class.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1, 0]).one_hot(3).to_vec(), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+    /// ```
+    #[track_caller]
+    pub fn one_hot(&self, classes: usize) -> Tensor {
+        let mut shape = self.shape().to_vec();
+        shape.push(classes);
+        let shape = Shape::new(&shape);
+        let mut out = vec![0.0_f32; shape.numel()];
+        for (i, class) in
+            positions("one_hot", self, classes, &shape).into_iter().enumerate()
+        {
+            out[i * classes + class] = 1.0;
+        }
+        Tensor::new(out, shape)
+    }
+
+    /// `value` where `mask` is true, else the elements of this tensor; both broadcast.
+    ///
+    /// # Panics
+    /// If `mask` is no bool tensor, or the shapes do not broadcast.
+    #[track_caller]
+    pub fn masked_fill(&self, mask: &Tensor, value: impl Into<Value>) -> Tensor {
+        Tensor::where_(mask, value, self)
+    }
+
+    /// The lower triangle of matrices, zeros elsewhere: the elements at most `diagonal`
+    /// columns right of the main diagonal.
+    ///
+    /// # Panics
+    /// If there are less than two axes.
+    #[track_caller]
+    pub fn tril(&self, diagonal: i64) -> Tensor {
+        self.triangle("tril", |row, column| column <= row + diagonal)
+    }
+
+    /// The upper triangle of matrices, zeros elsewhere: the elements from `diagonal` columns
+    /// right of the main diagonal on.
+    ///
+    /// # Panics
+    /// If there are less than two axes.
+    #[track_caller]
+    pub fn triu(&self, diagonal: i64) -> Tensor {
+        self.triangle("triu", |row, column| column >= row + diagonal)
+    }
+
+    #[track_caller]
+    fn triangle(&self, op: &str, keep: impl Fn(i64, i64) -> bool) -> Tensor {
+        let shape = self.shape();
+        assert!(shape.len() >= 2, "{op}: shape {shape:?} has no rows and columns");
+        let [rows, columns] = [shape[shape.len() - 2], shape[shape.len() - 1]];
+        let kept = (0..rows as i64)
+            .flat_map(|row| (0..columns as i64).map(move |column| (row, column)))
+            .map(|(row, column)| keep(row, column));
+        let mask = Tensor::new(kept.collect::<Vec<bool>>(), Shape::new(&[rows, columns]));
+        let zero = constant(Shape::new(&[]), self.dtype(), Value::Int(0));
+        Tensor::where_(&mask, self, zero)
+    }
+}
+
+/// The elements of `index`, negative ones counted from the end, checked to be below `length`.
+#[track_caller]
+fn positions(op: &str, index: &Tensor, length: usize, shape: &[usize]) -> Vec<usize> {
+    let dtype = index.dtype();
+    assert!(
+        matches!(dtype, DType::I64 | DType::U8),
+        "{op}: positions are whole numbers, not {dtype}"
+    );
+    let check = |at: i64| {
+        let from_start = if at < 0 { at + length as i64 } else { at };
+        assert!(
+            (0..length as i64).contains(&from_start),
+            "{op}: position {at} is outside an axis of length {length} of shape {shape:?}"
+        );
+        from_start as usize
+    };
+    index.to_vec_i64().into_iter().map(check).collect()
+}
+
+/// Adds `values` to the elements at `places` of `x`, which lies row after row in storage of
+/// its own.
+fn add_at<T: Number>(x: &Tensor, places: &[usize], values: &[T]) {
+    x.storage.write::<T>(|out| {
+        for (&at, &value) in places.iter().zip(values) {
+            out[at] = out[at].plus(value);
+        }
+    });
+}

@@ -1,0 +1,309 @@
+//! Losses, layers, optimizers and schedules compared with PyTorch's
+//! (`fixtures/generate_training.py`).
+
+use std::sync::LazyLock;
+
+use d2l::{
+    nn::{self, Parameters},
+    optim::*,
+    prelude::*,
+};
+use serde_json::Value;
+
+/// Both libraries round differently, in `f64` by units in the last places, in `f32` more.
+const F64_TOLERANCE: f64 = 1e-12;
+const F32_TOLERANCE: f64 = 2e-6;
+
+static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("fixtures/training.json"))
+        .expect("the fixture is JSON")
+});
+
+fn unpack(packed: &Value) -> Tensor {
+    let array = |key: &str| packed[key].as_array().expect("an array");
+    let shape: Vec<usize> =
+        array("shape").iter().map(|n| n.as_u64().unwrap() as usize).collect();
+    let data: Vec<f64> =
+        array("data").iter().map(|v| v.as_str().unwrap().parse().unwrap()).collect();
+    let dtype = match packed["dtype"].as_str().unwrap() {
+        "f32" => DType::F32,
+        "f64" => DType::F64,
+        "i64" => DType::I64,
+        _ => DType::Bool,
+    };
+    tensor_f64(data).to_dtype(dtype).reshape(shape)
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: &Tensor, expected: &Value) {
+    let expected = unpack(expected);
+    assert_eq!(found.shape(), expected.shape(), "{what}");
+    assert_eq!(found.dtype(), expected.dtype(), "{what}");
+    let tolerance =
+        if found.dtype() == DType::F64 { F64_TOLERANCE } else { F32_TOLERANCE };
+    let size = expected.abs().max().item().max(1.0);
+    let error = (found.detach() - &expected).abs().max().item();
+    assert!(
+        error <= tolerance * size,
+        "{what}: off by {error}\nours: {found}\nPyTorch's: {expected}"
+    );
+}
+
+fn apply(name: &str, x: &[Tensor]) -> Tensor {
+    let a = &x[0];
+    match name {
+        "mse_loss" => nn::mse_loss(a, &x[1]),
+        "l1_loss" => nn::l1_loss(a, &x[1]),
+        "huber_loss" => nn::huber_loss(a, &x[1], 0.7),
+        "bce_with_logits" => nn::bce_with_logits(a, &x[1]),
+        "cross_entropy" => nn::cross_entropy(a, &x[1]),
+        "cross_entropy_each" => nn::cross_entropy_each(a, &x[1]),
+        "erf" => a.erf(),
+        "gelu" => a.gelu(),
+        "silu" => a.silu(),
+        "softplus" => a.softplus(),
+        "leaky_relu" => a.leaky_relu(0.01),
+        "elu" => a.elu(),
+        "gather_0" => a.gather(0, &x[1]),
+        "gather_1" => a.gather(-1, &x[1]),
+        "scatter_add_1" => a.scatter_add(1, &x[1], &x[2]),
+        "index_select_0" => a.index_select(0, &x[1]),
+        "index_select_1" => a.index_select(1, &x[1]),
+        "embedding" => a.embedding(&x[1]),
+        "tril_-1" => a.tril(-1),
+        "tril_0" => a.tril(0),
+        "tril_2" => a.tril(2),
+        "triu_-1" => a.triu(-1),
+        "triu_0" => a.triu(0),
+        "triu_2" => a.triu(2),
+        "masked_fill" => a.masked_fill(&x[1], -2.5),
+        "linear" => {
+            let layer = nn::Linear::lazy(5);
+            layer.weight.get_or_init(|| x[1].clone());
+            layer.bias.as_ref().unwrap().get_or_init(|| x[2].clone());
+            layer.forward(a)
+        }
+        "conv2d" => {
+            let layer = nn::Conv2d::lazy(4, 3).stride([1, 2]).padding([2, 1]);
+            adopt(&layer, &x[1..]);
+            layer.forward(a)
+        }
+        "max_pool2d" => nn::MaxPool2d::new(3).stride(2).padding(1).forward(a),
+        "avg_pool2d" => nn::AvgPool2d::new(2).forward(a),
+        "layer_norm" => {
+            let mut layer = nn::LayerNorm::new([4, 5]);
+            layer.weight = x[1].clone().into();
+            layer.bias = x[2].clone().into();
+            layer.forward(a)
+        }
+        "batch_norm" => {
+            let layer = nn::BatchNorm::lazy();
+            adopt(&layer, &x[1..]);
+            layer.running_mean.get_or_init(|| tensor_f64([0.0; 2]));
+            layer.running_var.get_or_init(|| tensor_f64([1.0; 2]));
+            let first = layer.forward(a);
+            let second = layer.forward(&(a * 2.0 + 1.0));
+            layer.eval();
+            Tensor::stack(&[&first, &second, &layer.forward(a)], 0)
+        }
+        "rnn" => recurrent(nn::Rnn::lazy(4), x),
+        "rnn_2" => recurrent(nn::Rnn::lazy(4).stacked(2), x),
+        "gru" => recurrent(nn::Gru::lazy(4), x),
+        "lstm" => recurrent(nn::Lstm::lazy(4), x),
+        "lstm_2" => recurrent(nn::Lstm::lazy(4).stacked(2), x),
+        _ => panic!("the fixture has `{name}`, which this test lacks"),
+    }
+}
+
+/// Makes the values the parameters of a lazy module.
+fn adopt(module: &dyn nn::Module, values: &[Tensor]) {
+    for ((_, parameter), value) in module.parameters().iter().zip(values) {
+        parameter.get_or_init(|| value.clone());
+    }
+}
+
+fn recurrent(module: impl nn::Module, x: &[Tensor]) -> Tensor {
+    adopt(&module, &x[1..]);
+    module.forward(&x[0])
+}
+
+#[test]
+fn values_and_gradients_are_pytorchs() {
+    let cases = FIXTURE["cases"].as_array().unwrap();
+    assert!(cases.len() >= 37, "the fixture lost its cases");
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let inputs: Vec<Tensor> = (case["inputs"].as_array().unwrap().iter())
+            .map(unpack)
+            .map(|x| if x.dtype().is_float() { x.requires_grad() } else { x })
+            .collect();
+        let output = apply(name, &inputs);
+        assert_close(name, &output, &case["output"]);
+        output.backward_with(&unpack(&case["cotangent"]));
+        for (input, expected) in inputs.iter().zip(case["grads"].as_array().unwrap()) {
+            if !expected.is_null() {
+                let grad = input.grad().expect(name);
+                assert_close(&format!("gradient of {name}"), &grad, expected);
+            }
+        }
+    }
+}
+
+fn optimizer(name: &str, parameters: Parameters) -> Box<dyn Optimizer> {
+    let p = parameters;
+    match name {
+        "sgd" | "sgd_clipped" => Box::new(Sgd::new(p, 0.05)),
+        "sgd_momentum" | "sgd_f32" => Box::new(Sgd::new(p, 0.02).momentum(0.9)),
+        "sgd_nesterov" => Box::new(Sgd::new(p, 0.02).momentum(0.9).nesterov()),
+        "sgd_decay" => Box::new(Sgd::new(p, 0.02).momentum(0.5).weight_decay(0.1)),
+        "sgd_decay_first" => Box::new(
+            Sgd::new(p, 0.02).weight_decay(0.3).weight_decay_only(|name| name == "0"),
+        ),
+        "adam" | "adam_f32" => Box::new(Adam::new(p, 0.1)),
+        "adam_options" => {
+            Box::new(Adam::new(p, 0.1).betas(0.8, 0.95).eps(1e-3).weight_decay(0.1))
+        }
+        "adamw" => Box::new(AdamW::new(p, 0.1)),
+        "adamw_decay" => Box::new(AdamW::new(p, 0.1).weight_decay(0.5)),
+        "adagrad" => Box::new(Adagrad::new(p, 0.1)),
+        "rmsprop" => Box::new(RmsProp::new(p, 0.05)),
+        "rmsprop_options" => {
+            Box::new(RmsProp::new(p, 0.05).gamma(0.9).momentum(0.8).eps(1e-5))
+        }
+        "adadelta" => Box::new(Adadelta::new(p, 1.0)),
+        "adadelta_options" => Box::new(Adadelta::new(p, 0.5).rho(0.95).eps(1e-4)),
+        "yogi" => Box::new(Yogi::new(p, 0.1)),
+        _ => panic!("the fixture has `{name}`, which this test lacks"),
+    }
+}
+
+#[test]
+fn optimizers_take_the_path_of_pytorchs() {
+    let descents = FIXTURE["descents"].as_array().unwrap();
+    assert!(descents.len() >= 18, "the fixture lost its descents");
+    for descent in descents {
+        let name = descent["name"].as_str().unwrap();
+        let leaf = |i: usize| unpack(&descent["start"][i]).requires_grad();
+        let (w, b) = (leaf(0), leaf(1));
+        let mut optimizer = optimizer(name, Parameters::from([&w, &b]));
+        let targets = descent["targets"].as_array().unwrap();
+        let path = descent["path"].as_array().unwrap();
+        for (i, (target, expected)) in targets.iter().zip(path).enumerate() {
+            optimizer.zero_grad();
+            let residual = &w * b.exp() - unpack(target);
+            (residual.pow(2).sum() + b.pow(3).sum()).backward();
+            if name == "sgd_clipped" {
+                clip_grad_norm([&w, &b], 1.5);
+            }
+            optimizer.step();
+            assert_close(&format!("{name}, step {i}, w"), &w, &expected[0]);
+            assert_close(&format!("{name}, step {i}, b"), &b, &expected[1]);
+        }
+    }
+}
+
+#[test]
+fn schedules_are_pytorchs() {
+    for entry in FIXTURE["schedules"].as_array().unwrap() {
+        let name = entry["name"].as_str().unwrap();
+        let schedule = match name {
+            "step" => Schedule::step(0.3, 3, 0.5),
+            "milestones" => Schedule::milestones(0.3, &[2, 7], 0.1),
+            "exponential" => Schedule::exponential(0.3, 0.9),
+            "cosine" => Schedule::cosine(0.3, 11, 0.02),
+            "polynomial" => Schedule::polynomial(0.3, 8, 2.0, 0.0),
+            _ => panic!("the fixture has `{name}`, which this test lacks"),
+        };
+        // Past its last step PyTorch's cosine goes up again; ours stays down.
+        let steps = entry["lr"].as_array().unwrap();
+        for (i, expected) in steps.iter().enumerate() {
+            let (found, expected) = (schedule.lr(i), expected.as_f64().unwrap());
+            assert!((found - expected).abs() < 1e-12, "{name} {i}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_learning_rate_can_change_between_steps() {
+    let w = tensor([1.0]).requires_grad();
+    let mut sgd = Sgd::new([&w], 0.5);
+    for lr in [0.5, 0.25] {
+        sgd.set_lr(lr);
+        sgd.zero_grad();
+        w.sum().backward();
+        sgd.step();
+    }
+    assert_eq!(w.to_vec(), [0.25]);
+    assert_eq!(sgd.lr(), 0.25);
+}
+
+#[test]
+fn a_parameter_that_is_a_view_is_changed_in_its_own_memory() {
+    let table = Tensor::zeros([2, 3]);
+    let column = table.i((.., 1)).requires_grad();
+    (&column * tensor([1.0, 2.0])).sum().backward();
+    Sgd::new([&column], 1.0).step();
+    assert_eq!(table.to_vec(), [0.0, -1.0, 0.0, 0.0, -2.0, 0.0]);
+}
+
+#[test]
+#[should_panic(expected = "parameter 1 of shape [2] is no leaf")]
+fn a_constant_is_no_parameter() {
+    let w = tensor([1.0]).requires_grad();
+    Sgd::new([&w, &tensor([1.0, 2.0])], 0.1);
+}
+
+#[test]
+#[should_panic(
+    expected = "mse_loss: predictions of shape [3, 1] for targets of shape [3]"
+)]
+fn losses_do_not_broadcast() {
+    nn::mse_loss(&Tensor::zeros([3, 1]), &Tensor::zeros(3));
+}
+
+#[test]
+fn tied_parameters_are_one() {
+    let shared = nn::Linear::lazy(4);
+    let net = sequential![nn::Linear::lazy(4), nn::Relu];
+    struct Tied(Vec<nn::Linear>, nn::Sequential, nn::Dropout);
+    impl nn::Module for Tied {
+        fn parts(&self) -> nn::Parts<'_> {
+            let Tied(layers, head, dropout) = self;
+            let parts = nn::Parts::new().with("layers", layers);
+            parts.with("head", head).with("dropout", dropout)
+        }
+        fn forward(&self, x: &Tensor) -> Tensor {
+            let x = self.0[1].forward(&self.0[0].forward(x));
+            self.2.forward(&self.1.forward(&x))
+        }
+    }
+    let mut second = nn::Linear::lazy(4);
+    second.weight = shared.weight.clone();
+    let net = Tied(vec![shared, second], net, nn::Dropout::new(0.5));
+    assert_eq!(net.parameters().numel(), 0);
+    net.eval();
+    let x = Tensor::rand([2, 4]);
+    assert!(net.forward(&x).equal(&net.forward(&x)), "in use nothing is dropped");
+    assert_eq!(
+        net.parameters().names(),
+        [
+            "layers.0.weight",
+            "layers.0.bias",
+            "layers.1.bias",
+            "head.0.weight",
+            "head.0.bias"
+        ]
+    );
+    net.train();
+    assert!(!net.forward(&x).equal(&net.forward(&x)), "in training something is dropped");
+    net.forward(&x).sum().backward();
+    assert!(net.parameters()["layers.0.weight"].grad().is_some());
+    net.parameters().zero_grad();
+    assert!(net.parameters()["layers.0.weight"].grad().is_none());
+}
+
+#[test]
+#[should_panic(expected = "this parameter has no shape yet")]
+fn a_lazy_parameter_says_what_it_waits_for() {
+    nn::Linear::lazy(3).weight.shape();
+}
