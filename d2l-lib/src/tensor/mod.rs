@@ -5,6 +5,8 @@ mod arith;
 mod compare;
 mod convolution;
 mod create;
+mod distribution;
+mod einsum;
 mod file;
 mod format;
 mod index;
@@ -16,6 +18,8 @@ mod pointwise;
 mod pooling;
 mod reduce;
 mod softmax;
+mod solve;
+mod sort;
 mod view;
 
 use std::sync::Arc;
@@ -33,6 +37,7 @@ pub use arith::Value;
 pub use file::FileError;
 pub use index::{AxisIndex, Index};
 pub use nested::{IntoTensor, tensor, tensor_f64};
+pub use sort::Order;
 
 /// An array with any number of axes and elements of one type.
 ///
