@@ -257,6 +257,12 @@ impl Session {
         out.show = start..start;
     }
 
+    /// Forgets all variables.
+    pub(super) fn lose_all(&mut self, why: &str) {
+        let lost = std::mem::take(&mut self.variables);
+        self.gone.extend(lost.into_keys().map(|name| (name, why.to_owned())));
+    }
+
     /// Indices of the items that `words` reach, in order of definition.
     fn needed(&self, mut words: BTreeSet<String>, all: bool) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
