@@ -178,17 +178,25 @@ fn serve(shared: &'static Shared) {
     runtime::install_panic_hook();
     // SAFETY: no call; reads our pid.
     runtime::frame(&format!("{{\"op\":\"ready\",\"pid\":{}}}", unsafe { getpid() }));
+    let mut before = Snapshot::None;
     loop {
-        // Taken while nobody waits; also what a death between two cells falls back to.
-        let mut snapshot = snapshot_if_alone(shared);
-        if let Snapshot::Woken = snapshot {
+        let end = runtime::end();
+        let old = std::mem::replace(&mut before, Snapshot::None);
+        before = snapshot_if_alone(shared);
+        if let Snapshot::Woken = before {
             continue;
         }
+        // Only now is the cell done: whatever happens from here on, its variables are safe.
+        if let Some(end) = end {
+            runtime::frame(&end);
+            shared.running.store(0, Ordering::SeqCst);
+        }
+        old.forget(shared);
         let Some(line) = request() else { return };
-        if let Snapshot::None = snapshot {
+        if let Snapshot::None = before {
             // The threads that were in the way may have ended.
-            snapshot = snapshot_if_alone(shared);
-            if let Snapshot::Woken = snapshot {
+            before = snapshot_if_alone(shared);
+            if let Snapshot::Woken = before {
                 continue;
             }
         }
@@ -202,15 +210,6 @@ fn serve(shared: &'static Shared) {
                     let failed = Ok(Err(format!("the cell could not be loaded: {error}")));
                     runtime::finish(id, failed);
                 }
-            }
-            shared.running.store(0, Ordering::SeqCst);
-        }
-        if let Snapshot::Sleeping(pid) = snapshot {
-            shared.snapshot.store(0, Ordering::SeqCst);
-            // SAFETY: our own child.
-            unsafe {
-                kill(pid, SIGKILL);
-                waitpid(pid, std::ptr::null_mut(), 0);
             }
         }
     }
@@ -248,6 +247,20 @@ enum Snapshot {
     Woken,
     /// There is none.
     None,
+}
+
+impl Snapshot {
+    /// Ends a copy that has been replaced, or that would lack what threads do.
+    fn forget(self, shared: &Shared) {
+        let Snapshot::Sleeping(pid) = self else { return };
+        let order = Ordering::SeqCst;
+        let _ = shared.snapshot.compare_exchange(pid, 0, order, order);
+        // SAFETY: our own child.
+        unsafe {
+            kill(pid, SIGKILL);
+            waitpid(pid, std::ptr::null_mut(), 0);
+        }
+    }
 }
 
 fn snapshot(shared: &'static Shared) -> Snapshot {
