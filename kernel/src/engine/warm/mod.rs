@@ -361,18 +361,24 @@ fn learn(messages: &[Message], generated: &Generated, plan: &mut Plan) -> bool {
     let before =
         (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque);
     for message in messages {
-        for (start, end, ..) in &message.places {
+        let mut blamed = Vec::new();
+        for (start, end, primary, _) in &message.places {
             let touches = |range: &std::ops::Range<usize>| {
                 range.start <= *start && *end <= range.end
             };
             if let Some((_, name)) =
                 generated.stores.iter().find(|(range, _)| touches(range))
             {
-                plan.stored_as.remove(name);
-                plan.not_stored.insert(name.clone());
+                blamed.push((*primary, name));
             } else if !generated.show.is_empty() && touches(&generated.show) {
                 plan.opaque = true;
             }
+        }
+        // "cannot move out of `v`: borrowed, and later used here": the later one is the borrow.
+        let borrows = blamed.iter().any(|(primary, _)| !primary);
+        for (_, name) in blamed.iter().filter(|(primary, _)| !(borrows && *primary)) {
+            plan.stored_as.remove(*name);
+            plan.not_stored.insert((*name).clone());
         }
     }
     if generated.reduced && !plan.all_items {
