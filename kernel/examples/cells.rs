@@ -1,9 +1,12 @@
-//! Runs cells given on standard input, separated by lines `---`, and shows what each gave.
+//! Runs cells given on standard input, separated by lines `---`, and shows what each gave;
+//! with `CELLS_EVCXR=1` on evcxr.
 
 use kernel::engine::{Backend, CellSource, Engine, EngineConfig, Outcome, PreludeCrate};
 use std::io::Read;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    kernel::runtime_hook();
+    let evcxr = std::env::var_os("CELLS_EVCXR").is_some();
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let prelude = std::env::args().nth(1).map(|source| PreludeCrate {
@@ -15,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         prelude,
         cache_dir: std::env::temp_dir().join("d2l-cells-cache"),
         work_dir: std::env::current_dir()?,
-        backend: Backend::Auto,
+        backend: if evcxr { Backend::Evcxr } else { Backend::Auto },
     };
     let mut engine = Engine::start(config, &mut |step| eprintln!("{step}"))?;
     for (number, code) in text.split("\n---\n").enumerate() {

@@ -1,20 +1,19 @@
 //! The process that holds the variables and runs compiled cells.
 //!
 //! Three roles of one program. The *keeper* loads the prelude crate, never runs a cell, and reports
-//! deaths. The *active* process, its child, runs cells. Before each cell the active one forks a
+//! deaths. The *active* process, its child, runs cells. After each cell the active one forks a
 //! *snapshot* that sleeps; if the active one dies, the keeper wakes the snapshot, which then is the
-//! active one, with the variables of before the cell. Without a snapshot the keeper forks anew.
+//! active one, with the variables of after the last cell that ended. Without a snapshot the keeper forks anew.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 unsafe extern "C" {
     fn fork() -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn getpid() -> c_int;
-    fn getppid() -> c_int;
     fn setpgid(pid: c_int, group: c_int) -> c_int;
     fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int;
     fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
@@ -25,7 +24,8 @@ unsafe extern "C" {
     fn sigemptyset(set: *mut [u64; 16]) -> c_int;
     fn sigaddset(set: *mut [u64; 16], number: c_int) -> c_int;
     fn sigprocmask(how: c_int, set: *const [u64; 16], old: *mut [u64; 16]) -> c_int;
-    fn sigwait(set: *const [u64; 16], number: *mut c_int) -> c_int;
+    fn sigtimedwait(set: *const [u64; 16], info: *mut c_void, limit: *const [i64; 2]) -> c_int;
+    fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     fn poll(fds: *mut PollFd, n: u64, timeout: c_int) -> c_int;
     fn _exit(code: c_int) -> !;
 }
@@ -41,6 +41,8 @@ const SIGINT: c_int = 2;
 const SIGKILL: c_int = 9;
 const SIGUSR1: c_int = 10;
 const SIGCHLD: c_int = 17;
+const F_SETFD: c_int = 2;
+const FD_CLOEXEC: c_int = 1;
 const PR_SET_PDEATHSIG: c_int = 1;
 const PR_SET_CHILD_SUBREAPER: c_int = 36;
 const RTLD_NOW_GLOBAL: c_int = 2 | 0x100;
@@ -54,6 +56,10 @@ struct Shared {
     active: AtomicI32,
     snapshot: AtomicI32,
     quit: AtomicBool,
+    /// The number of the cell that runs, or 0.
+    running: AtomicU64,
+    keeper: AtomicI32,
+    printed: runtime::Printed,
 }
 
 extern "C" fn on_interrupt(_: c_int) {
@@ -72,6 +78,10 @@ fn main() {
     unsafe {
         setpgid(0, 0);
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        // Programs that a cell starts must not hold our channels.
+        for fd in [REQUEST_FD, runtime::INPUT_FD] {
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+        }
         signal(SIGINT, on_interrupt as *const () as usize);
         signal(SIGCHLD, on_child as *const () as usize);
     }
@@ -86,6 +96,9 @@ fn main() {
     STOP.store(stop.cast(), Ordering::Relaxed);
     // SAFETY: anonymous shared memory, zeroed: a valid `Shared`; never unmapped.
     let shared = unsafe { &*mmap(std::ptr::null_mut(), 4096, 3, 0x21, -1, 0).cast::<Shared>() };
+    // SAFETY: reads our pid.
+    shared.keeper.store(unsafe { getpid() }, Ordering::SeqCst);
+    runtime::connect(&shared.printed);
     keep(shared);
 }
 
@@ -119,8 +132,9 @@ fn keep(shared: &'static Shared) {
                     spawn(shared);
                 }
                 let pid = shared.active.load(Ordering::SeqCst);
+                let cell = shared.running.swap(0, Ordering::SeqCst);
                 runtime::frame(&format!(
-                    "{{\"op\":\"died\",\"status\":{status},\"kept\":{kept},\"pid\":{pid}}}"
+                    "{{\"op\":\"died\",\"status\":{status},\"kept\":{kept},\"pid\":{pid},\"cell\":{cell}}}"
                 ));
             }
             continue;
@@ -164,44 +178,57 @@ fn serve(shared: &'static Shared) {
     runtime::install_panic_hook();
     // SAFETY: no call; reads our pid.
     runtime::frame(&format!("{{\"op\":\"ready\",\"pid\":{}}}", unsafe { getpid() }));
-    while let Some(line) = request() {
-        let mut parts = line.splitn(3, ' ');
-        let (Some(id), Some(entry), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
-        };
-        let library = match open(path) {
-            Ok(library) => library,
-            Err(error) => {
-                let failed = Ok(Err(format!("the cell could not be loaded: {error}")));
-                runtime::finish(id.parse().unwrap_or(0), failed);
-                continue;
-            }
-        };
-        let snapshot = match threads() {
-            1 => snapshot(shared),
-            _ => Snapshot::None,
-        };
-        if let Snapshot::Woken = snapshot {
+    let mut before = Snapshot::None;
+    loop {
+        let end = runtime::end();
+        let old = std::mem::replace(&mut before, Snapshot::None);
+        before = snapshot_if_alone(shared);
+        if let Snapshot::Woken = before {
             continue;
         }
-        run(library, entry);
-        if let Snapshot::Sleeping(pid) = snapshot {
-            shared.snapshot.store(0, Ordering::SeqCst);
-            // SAFETY: our own child.
-            unsafe {
-                kill(pid, SIGKILL);
-                waitpid(pid, std::ptr::null_mut(), 0);
+        // Only now is the cell done: whatever happens from here on, its variables are safe.
+        if let Some(end) = end {
+            runtime::frame(&end);
+            shared.running.store(0, Ordering::SeqCst);
+        }
+        old.forget(shared);
+        let Some(line) = request() else { return };
+        if let Snapshot::None = before {
+            // The threads that were in the way may have ended.
+            before = snapshot_if_alone(shared);
+            if let Snapshot::Woken = before {
+                continue;
+            }
+        }
+        let mut parts = line.splitn(3, ' ');
+        if let (Some(id), Some(entry), Some(path)) = (parts.next(), parts.next(), parts.next()) {
+            let id = id.parse().unwrap_or(0);
+            shared.running.store(id, Ordering::SeqCst);
+            match open(path) {
+                Ok(library) => run(library, entry, id),
+                Err(error) => {
+                    let failed = Ok(Err(format!("the cell could not be loaded: {error}")));
+                    runtime::finish(id, failed);
+                }
             }
         }
     }
 }
 
-fn run(library: *mut c_void, entry: &str) {
+/// A snapshot, unless there are other threads, which it would not have.
+fn snapshot_if_alone(shared: &'static Shared) -> Snapshot {
+    match runtime::threads() {
+        1 => snapshot(shared),
+        _ => Snapshot::None,
+    }
+}
+
+fn run(library: *mut c_void, entry: &str, id: u64) {
     let Ok(name) = CString::new(entry) else { return };
     // SAFETY: a loaded library and a C string.
     let cell = unsafe { dlsym(library, name.as_ptr()) };
     if cell.is_null() {
-        return runtime::finish(0, Ok(Err(format!("the cell has no entry {entry}"))));
+        return runtime::finish(id, Ok(Err(format!("the cell has no entry {entry}"))));
     }
     // SAFETY: the engine compiled this entry with exactly this signature.
     let cell: extern "C" fn() = unsafe { std::mem::transmute(cell) };
@@ -222,6 +249,20 @@ enum Snapshot {
     None,
 }
 
+impl Snapshot {
+    /// Ends a copy that has been replaced, or that would lack what threads do.
+    fn forget(self, shared: &Shared) {
+        let Snapshot::Sleeping(pid) = self else { return };
+        let order = Ordering::SeqCst;
+        let _ = shared.snapshot.compare_exchange(pid, 0, order, order);
+        // SAFETY: our own child.
+        unsafe {
+            kill(pid, SIGKILL);
+            waitpid(pid, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
 fn snapshot(shared: &'static Shared) -> Snapshot {
     let mut set = [0; 16];
     let mut old = [0; 16];
@@ -237,10 +278,14 @@ fn snapshot(shared: &'static Shared) -> Snapshot {
         // SAFETY: as above; if our parent is already dead the keeper is our parent now and wakes us.
         unsafe {
             prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
-            let mut number = 0;
-            sigwait(&set, &mut number);
+            while sigtimedwait(&set, std::ptr::null_mut(), &[2, 0]) < 0 {
+                // Nobody is left who could wake us.
+                if kill(shared.keeper.load(Ordering::SeqCst), 0) < 0 {
+                    _exit(0);
+                }
+            }
             sigprocmask(2, &old, std::ptr::null_mut());
-            let _ = getppid();
+            prctl(PR_SET_PDEATHSIG, SIGKILL as usize, 0, 0, 0);
         }
         return Snapshot::Woken;
     }
@@ -251,10 +296,6 @@ fn snapshot(shared: &'static Shared) -> Snapshot {
     }
     shared.snapshot.store(child, Ordering::SeqCst);
     Snapshot::Sleeping(child)
-}
-
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count())
 }
 
 /// One line from the engine; none when it is gone. Read byte by byte: a snapshot must find the rest.

@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::mem::ManuallyDrop;
 use std::os::fd::FromRawFd;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 /// The descriptor of the display channel, also told to libraries by `D2L_DISPLAY_FD`.
 pub const DISPLAY_FD: i32 = 198;
@@ -93,11 +94,18 @@ pub fn end_value() {
     frame("{\"op\":\"end_value\"}");
 }
 
-/// The runner's call around a cell.
+static END: Mutex<Option<String>> = Mutex::new(None);
+
+/// How the cell ended, for the runner to send; taken once.
+pub fn end() -> Option<String> {
+    END.lock().unwrap_or_else(|e| e.into_inner()).take()
+}
+
+/// Every cell's last call: notes how it ended.
 #[inline(never)]
 pub fn finish(id: u64, outcome: std::thread::Result<Result<(), String>>) {
     flush();
-    let mut json = format!("{{\"op\":\"end\",\"id\":{id}");
+    let mut json = format!("{{\"op\":\"end\",\"id\":{id},\"threads\":{}", threads());
     match outcome {
         Ok(Ok(())) => json.push_str(",\"status\":\"ok\""),
         Ok(Err(message)) => {
@@ -116,7 +124,12 @@ pub fn finish(id: u64, outcome: std::thread::Result<Result<(), String>>) {
         }
     }
     json.push('}');
-    frame(&json);
+    *END.lock().unwrap_or_else(|e| e.into_inner()) = Some(json);
+}
+
+/// How many threads this process has.
+pub fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count())
 }
 
 fn flush() {
@@ -192,6 +205,143 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             std::task::Poll::Pending => std::thread::park(),
         }
     }
+}
+
+/// What this session has printed, in bytes: standard output, standard error.
+pub type Printed = [AtomicU64; 2];
+
+static PRINTED: AtomicPtr<Printed> = AtomicPtr::new(std::ptr::null_mut());
+static MARKED: Printed = [AtomicU64::new(0), AtomicU64::new(0)];
+static INPUTS: AtomicI32 = AtomicI32::new(0);
+static LINE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Where the engine's answers to `input` frames come from: number, length, text.
+pub const INPUT_FD: i32 = 196;
+
+#[cfg(target_arch = "x86_64")]
+const READ_WRITE_LINK: [i64; 3] = [0, 1, 267];
+#[cfg(not(target_arch = "x86_64"))]
+const READ_WRITE_LINK: [i64; 3] = [63, 64, 78];
+
+unsafe extern "C" {
+    fn syscall(number: i64, ...) -> isize;
+}
+
+/// Begins to count what is printed, and to ask the engine for what is read; the counters outlive
+/// this process.
+pub fn connect(counters: &'static Printed) {
+    PRINTED.store(std::ptr::from_ref(counters).cast_mut(), Ordering::SeqCst);
+}
+
+/// Stands before libc's own: counts what is printed, and tells the display channel how far it is
+/// before a frame, so that text and displays keep their order although they use two pipes.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn write(fd: i32, bytes: *const u8, length: usize) -> isize {
+    let counters = PRINTED.load(Ordering::Relaxed);
+    if fd > 2 && !counters.is_null() && (fd == DISPLAY_FD || is_display(fd)) {
+        // SAFETY: set by `connect` to what is never freed.
+        mark(unsafe { &*counters });
+    }
+    // SAFETY: the caller's promise.
+    let done = unsafe { syscall(READ_WRITE_LINK[1], fd, bytes, length) };
+    if (fd == 1 || fd == 2) && done > 0 && !counters.is_null() {
+        // SAFETY: as above.
+        unsafe { (*counters)[fd as usize - 1].fetch_add(done as u64, Ordering::SeqCst) };
+    }
+    done
+}
+
+/// Stands before libc's own: a cell that reads standard input asks whoever uses the session.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn read(fd: i32, into: *mut u8, length: usize) -> isize {
+    if fd != 0 || length == 0 || PRINTED.load(Ordering::Relaxed).is_null() {
+        // SAFETY: the caller's promise.
+        return unsafe { syscall(READ_WRITE_LINK[0], fd, into, length) };
+    }
+    let mut line = LINE.lock().unwrap_or_else(|e| e.into_inner());
+    if line.is_empty() {
+        *line = ask();
+    }
+    let n = line.len().min(length);
+    // SAFETY: `into` has room for `length` bytes.
+    unsafe { std::ptr::copy_nonoverlapping(line.as_ptr(), into, n) };
+    line.drain(..n);
+    n as isize
+}
+
+/// A line from whoever uses the session; empty if there is nobody.
+fn ask() -> Vec<u8> {
+    flush();
+    let number = INPUTS.fetch_add(1, Ordering::Relaxed) as u32 ^ std::process::id() << 12;
+    frame(&format!("{{\"op\":\"input\",\"id\":{number}}}"));
+    loop {
+        let Some(head) = receive(8) else { return Vec::new() };
+        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let Some(text) = receive(word(4) as usize) else { return Vec::new() };
+        // An answer to somebody who was interrupted is not ours.
+        if word(0) == number {
+            return text;
+        }
+    }
+}
+
+fn receive(length: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut have = 0;
+    while have < length {
+        let (into, room) = (bytes[have..].as_mut_ptr(), length - have);
+        // SAFETY: room for that many bytes.
+        let n = unsafe { syscall(READ_WRITE_LINK[0], INPUT_FD, into, room) };
+        let interrupted = std::io::ErrorKind::Interrupted;
+        match n {
+            0 => return None,
+            n if n > 0 => have += n as usize,
+            _ if std::io::Error::last_os_error().kind() == interrupted => {}
+            _ => return None,
+        }
+    }
+    Some(bytes)
+}
+
+/// Whether a descriptor leads to the display channel.
+fn is_display(fd: i32) -> bool {
+    let link = |fd: i32| {
+        let mut path = [0_u8; 32];
+        let _ = std::io::Write::write_fmt(&mut &mut path[..31], format_args!("/proc/self/fd/{fd}"));
+        let mut target = [0_u8; 64];
+        // SAFETY: a C string, and room for 64 bytes. -100 is the working directory.
+        let n = unsafe {
+            syscall(READ_WRITE_LINK[2], -100, path.as_ptr(), target.as_mut_ptr(), target.len())
+        };
+        (n, target)
+    };
+    let this = link(fd);
+    this.0 > 0 && this.1.starts_with(b"pipe:") && this == link(DISPLAY_FD)
+}
+
+/// Tells how much was printed so far, if that is news.
+fn mark(printed: &Printed) {
+    let now = [printed[0].load(Ordering::SeqCst), printed[1].load(Ordering::SeqCst)];
+    let before = [0, 1].map(|i| MARKED[i].swap(now[i], Ordering::SeqCst));
+    if now == before {
+        return;
+    }
+    let mut bytes = [0_u8; 96];
+    let mut rest = &mut bytes[4..];
+    let _ = std::io::Write::write_fmt(
+        &mut rest,
+        format_args!("{{\"op\":\"at\",\"out\":{},\"err\":{}}}", now[0], now[1]),
+    );
+    let length = 92 - rest.len();
+    bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    // SAFETY: `bytes` holds that many. Shorter than a pipe's atomic write.
+    unsafe { syscall(READ_WRITE_LINK[1], DISPLAY_FD, bytes.as_ptr(), length + 4) };
 }
 
 /// `print!` that is seen at once, also without a newline.

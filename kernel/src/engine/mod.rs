@@ -227,7 +227,8 @@ impl Engine {
         Ok(Self { inner: Inner::Evcxr(Box::new(engine)) })
     }
 
-    /// Runs one cell; `sink` hears what happens while it runs.
+    /// Runs one cell; `sink` hears what happens while it runs, and what [`listen`](Self::listen)
+    /// would have told.
     pub fn execute(
         &mut self,
         cell: &CellSource,
@@ -237,6 +238,16 @@ impl Engine {
             #[cfg(target_os = "linux")]
             Inner::Warm(engine) => engine.execute(cell, sink),
             Inner::Evcxr(engine) => engine.execute(cell, sink),
+        }
+    }
+
+    /// Passes on what the threads of earlier cells did since the last cell ended; true if they may
+    /// do more, so that it is worth asking again.
+    pub fn listen(&mut self, sink: &mut dyn FnMut(Event)) -> bool {
+        match &mut self.inner {
+            #[cfg(target_os = "linux")]
+            Inner::Warm(engine) => engine.listen(sink),
+            Inner::Evcxr(_) => false,
         }
     }
 

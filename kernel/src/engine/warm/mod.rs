@@ -57,7 +57,7 @@ impl WarmEngine {
         let name = config.prelude.as_ref().map(|p| p.name.clone());
         let start = |emit| Server::start(&support, name.as_deref(), work.path(), emit);
         let (mut objects, mut types) = (start(Emit::Object)?, start(Emit::Types)?);
-        let runner = Runner::start(&support, &config.work_dir)?;
+        let runner = Runner::start(&support, &config.work_dir, Stop::new()?)?;
         objects.wait_ready()?;
         types.wait_ready()?;
         Ok(Self {
@@ -77,12 +77,39 @@ impl WarmEngine {
         self.runner.stop()
     }
 
+    /// Passes on what cells' threads did since the last cell; true if they may do more.
+    pub(super) fn listen(&mut self, sink: &mut dyn FnMut(Event)) -> bool {
+        let how = match self.runner.listen(sink) {
+            None | Some(End::Died { kept: true, .. }) => {
+                return self.runner.has_threads();
+            }
+            Some(End::Died { how, .. }) => how,
+            Some(_) => match self.new_runner() {
+                Ok(()) => "the runner was killed".to_owned(),
+                Err(error) => error.to_string(),
+            },
+        };
+        self.session.lose_all(&format!("its process died between two cells: {how}"));
+        sink(Event::Stderr(format!(
+            "note: the process died between two cells ({how}); all variables are lost\n"
+        )));
+        false
+    }
+
+    /// Replaces a runner whose keeper is gone; interrupters go on to work.
+    fn new_runner(&mut self) -> Result<(), EngineError> {
+        let stop = self.runner.stop();
+        self.runner = Runner::start(&self.support, &self.config.work_dir, stop)?;
+        Ok(())
+    }
+
     pub(super) fn execute(
         &mut self,
         cell: &CellSource,
         sink: &mut dyn FnMut(Event),
     ) -> Execution {
         let started = Instant::now();
+        self.listen(sink);
         let text = without_save_line(&cell.code);
         let outcome = match self.run_cell(&cell.name, &text, sink) {
             Ok(outcome) => outcome,
@@ -130,7 +157,10 @@ impl WarmEngine {
         let source = Source { generated, text: text.to_owned() };
         self.sources.insert(id, source);
 
-        let end = self.runner.run(id, &library, sink)?;
+        let end = self.runner.run(id, &library, sink);
+        if self.runner.died_before() {
+            self.listen(sink);
+        }
         let lost = self.session.commit(id, text, &cell);
         if !lost.is_empty() {
             let list = lost.join(", ");
@@ -138,7 +168,8 @@ impl WarmEngine {
                 "note: {list} dropped: the type was redefined\n"
             )));
         }
-        for name in &plan.not_stored {
+        let rolled_back = matches!(end, End::Died { kept: true, .. });
+        for name in plan.not_stored.iter().filter(|_| !rolled_back) {
             self.session.variables.remove(name);
             let why =
                 "it was moved, or borrows from another variable, in an earlier cell";
@@ -174,7 +205,7 @@ impl WarmEngine {
                 let state = match kept {
                     true => "variables are as they were before the cell",
                     false => {
-                        self.session.variables.clear();
+                        self.session.lose_all("its process died");
                         "all variables are lost"
                     }
                 };
@@ -187,8 +218,8 @@ impl WarmEngine {
                 Ok(Outcome::Failed(failure(kind, format!("{what}; {state}"), name)))
             }
             End::Lost => {
-                self.runner = Runner::start(&self.support, &self.config.work_dir)?;
-                self.session.variables.clear();
+                self.new_runner()?;
+                self.session.lose_all("the runner was killed");
                 let message = "the runner was killed; all variables are lost".into();
                 Ok(Outcome::Failed(failure(ErrorKind::Crash, message, name)))
             }
@@ -330,18 +361,24 @@ fn learn(messages: &[Message], generated: &Generated, plan: &mut Plan) -> bool {
     let before =
         (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque);
     for message in messages {
-        for (start, end, ..) in &message.places {
+        let mut blamed = Vec::new();
+        for (start, end, primary, _) in &message.places {
             let touches = |range: &std::ops::Range<usize>| {
                 range.start <= *start && *end <= range.end
             };
             if let Some((_, name)) =
                 generated.stores.iter().find(|(range, _)| touches(range))
             {
-                plan.stored_as.remove(name);
-                plan.not_stored.insert(name.clone());
+                blamed.push((*primary, name));
             } else if !generated.show.is_empty() && touches(&generated.show) {
                 plan.opaque = true;
             }
+        }
+        // "cannot move out of `v`: borrowed, and later used here": the later one is the borrow.
+        let borrows = blamed.iter().any(|(primary, _)| !primary);
+        for (_, name) in blamed.iter().filter(|(primary, _)| !(borrows && *primary)) {
+            plan.stored_as.remove(*name);
+            plan.not_stored.insert((*name).clone());
         }
     }
     if generated.reduced && !plan.all_items {

@@ -10,9 +10,11 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+const INPUT_FD: RawFd = 196;
 const REQUEST_FD: RawFd = 197;
 const DISPLAY_FD: RawFd = 198;
 
@@ -22,6 +24,15 @@ const GRACE: Duration = Duration::from_millis(150);
 /// What one cell may print; more is cut with a note.
 const FLOOD: usize = 8 << 20;
 
+/// How often text is passed on at most; what comes in between is passed on together.
+const PACE: Duration = Duration::from_millis(20);
+
+/// How much of standard error is remembered.
+const LAST_WORDS: usize = 16 << 10;
+
+/// A frame that claims to be longer is none.
+const LARGEST_FRAME: usize = 1 << 28;
+
 /// A runner process.
 #[derive(Debug)]
 pub(super) struct Runner {
@@ -30,6 +41,19 @@ pub(super) struct Runner {
     stdout: Stream,
     stderr: Stream,
     display: Stream,
+    inputs: File,
+    /// What the cell asked for: its number, and where the answer comes from.
+    asked: Option<(u32, Receiver<String>)>,
+    /// What the running or last cell printed, in bytes.
+    printed: usize,
+    /// When text was last passed on.
+    passed: Instant,
+    /// The end of what was written to standard error, to say why a process died.
+    last_words: String,
+    /// Threads of cells may still be running.
+    threads: bool,
+    /// A death that was noticed only when the next cell was on its way.
+    late_death: Option<End>,
     stop: Arc<Stop>,
 }
 
@@ -40,9 +64,26 @@ pub(in crate::engine) struct Stop {
     running: Mutex<bool>,
     active: AtomicI32,
     wake: OwnedFd,
+    woken: OwnedFd,
 }
 
 impl Stop {
+    /// For a runner that is to start.
+    pub(super) fn new() -> std::io::Result<Arc<Self>> {
+        let (woken, wake) = pipe()?;
+        // SAFETY: our own descriptors.
+        for fd in [&woken, &wake] {
+            unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        }
+        Ok(Arc::new(Self {
+            asked: AtomicBool::new(false),
+            running: Mutex::new(false),
+            active: AtomicI32::new(0),
+            wake,
+            woken,
+        }))
+    }
+
     /// Asks the running cell to stop; nothing happens if none is.
     pub(in crate::engine) fn interrupt(&self) {
         let running = self.running.lock().unwrap_or_else(|e| e.into_inner());
@@ -80,6 +121,8 @@ pub(super) enum End {
 struct Stream {
     file: File,
     pending: Vec<u8>,
+    /// How many bytes were taken from `pending` so far.
+    taken: u64,
     open: bool,
 }
 
@@ -87,7 +130,7 @@ impl Stream {
     fn new(fd: OwnedFd) -> Self {
         // SAFETY: our own descriptor.
         unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-        Self { file: File::from(fd), pending: Vec::new(), open: true }
+        Self { file: File::from(fd), pending: Vec::new(), taken: 0, open: true }
     }
 
     /// Reads what is there, at most a part of it; true if there was something.
@@ -101,15 +144,24 @@ impl Stream {
         self.open
     }
 
-    /// The text so far, without a character that is cut in the middle.
-    fn take_text(&mut self) -> Option<String> {
-        let whole = match std::str::from_utf8(&self.pending) {
-            Ok(_) => self.pending.len(),
+    /// Reads until `total` bytes have come since the start, if they are in the pipe.
+    fn fill_to(&mut self, total: u64) {
+        while self.taken + (self.pending.len() as u64) < total && self.fill() {}
+    }
+
+    /// The text up to byte `total` since the start, without a character that is cut in the middle.
+    fn take_text(&mut self, total: u64) -> Option<String> {
+        let length =
+            usize::try_from(total.saturating_sub(self.taken)).unwrap_or(usize::MAX);
+        let text = &self.pending[..length.min(self.pending.len())];
+        let whole = match std::str::from_utf8(text) {
+            Ok(_) => text.len(),
             Err(e) if e.error_len().is_none() => e.valid_up_to(),
-            Err(_) => self.pending.len(),
+            Err(_) => text.len(),
         };
         let rest = self.pending.split_off(whole);
         let bytes = std::mem::replace(&mut self.pending, rest);
+        self.taken += bytes.len() as u64;
         (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -117,6 +169,11 @@ impl Stream {
         loop {
             let length =
                 u32::from_le_bytes(self.pending.get(..4)?.try_into().ok()?) as usize;
+            if length > LARGEST_FRAME {
+                // Something else was written here: nothing after it can be told apart.
+                self.pending.clear();
+                return None;
+            }
             let frame = self.pending.get(4..4 + length)?;
             let value = serde_json::from_slice(frame);
             self.pending.drain(..4 + length);
@@ -129,17 +186,22 @@ impl Stream {
 
 impl Runner {
     /// Starts a runner with the prelude loaded.
-    pub(super) fn start(support: &Support, work_dir: &Path) -> Result<Self, EngineError> {
+    pub(super) fn start(
+        support: &Support,
+        work_dir: &Path,
+        stop: Arc<Stop>,
+    ) -> Result<Self, EngineError> {
         let (request_read, request_write) = pipe()?;
         let (display_read, display_write) = pipe()?;
         let (out_read, out_write) = pipe()?;
         let (err_read, err_write) = pipe()?;
-        let (_wake_read, wake) = pipe()?;
+        let (input_read, input_write) = pipe()?;
         let mut command = Command::new(&support.runner);
         if let Some((library, _)) = &support.prelude {
             command.arg(library);
         }
-        let (requests, frames) = (request_read.as_raw_fd(), display_write.as_raw_fd());
+        let [requests, frames, inputs] =
+            [&request_read, &display_write, &input_read].map(AsRawFd::as_raw_fd);
         command
             .current_dir(work_dir)
             .env("D2L_DISPLAY_FD", DISPLAY_FD.to_string())
@@ -150,7 +212,9 @@ impl Runner {
         // SAFETY: only async-signal-safe calls on open descriptors.
         unsafe {
             command.pre_exec(move || {
-                for (from, to) in [(requests, REQUEST_FD), (frames, DISPLAY_FD)] {
+                let channels =
+                    [(requests, REQUEST_FD), (frames, DISPLAY_FD), (inputs, INPUT_FD)];
+                for (from, to) in channels {
                     if libc::dup2(from, to) < 0 {
                         return Err(std::io::Error::last_os_error());
                     }
@@ -161,19 +225,21 @@ impl Runner {
         let child = command.spawn()?;
         // The command holds the write ends of our pipes: without this their end is never seen.
         drop(command);
-        drop((request_read, display_write));
+        drop((request_read, display_write, input_read));
         let mut runner = Self {
             child,
             requests: File::from(request_write),
             stdout: Stream::new(out_read),
             stderr: Stream::new(err_read),
             display: Stream::new(display_read),
-            stop: Arc::new(Stop {
-                asked: AtomicBool::new(false),
-                running: Mutex::new(false),
-                active: AtomicI32::new(0),
-                wake,
-            }),
+            inputs: File::from(input_write),
+            asked: None,
+            printed: 0,
+            passed: Instant::now(),
+            last_words: String::new(),
+            threads: false,
+            late_death: None,
+            stop,
         };
         runner.wait_ready()?;
         Ok(runner)
@@ -201,7 +267,7 @@ impl Runner {
                 }
             }
         }
-        let text = self.stderr.take_text().unwrap_or_default();
+        let text = self.stderr.take_text(u64::MAX).unwrap_or_default();
         Err(EngineError::Start(format!("the cell runner stopped at its start: {text}")))
     }
 
@@ -213,17 +279,23 @@ impl Runner {
     /// Waits until something can be read or `limit` is over, and reads it.
     fn poll(&mut self, limit: Duration) {
         let streams = [&self.stdout, &self.stderr, &self.display];
-        let mut fds = streams.map(|s| libc::pollfd {
-            fd: if s.open { s.file.as_raw_fd() } else { -1 },
-            events: libc::POLLIN,
-            revents: 0,
-        });
+        let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let [out, err, display] =
+            streams.map(|s| entry(if s.open { s.file.as_raw_fd() } else { -1 }));
+        let mut fds = [out, err, display, entry(self.stop.woken.as_raw_fd())];
         let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: three valid entries.
-        unsafe { libc::poll(fds.as_mut_ptr(), 3, limit) };
+        // SAFETY: four valid entries; the pipe does not block.
+        unsafe {
+            libc::poll(fds.as_mut_ptr(), 4, limit);
+            if fds[3].revents != 0 {
+                let mut bytes = [0_u8; 16];
+                libc::read(self.stop.woken.as_raw_fd(), bytes.as_mut_ptr().cast(), 16);
+            }
+        }
+        // What was printed before a frame is in its pipe before the frame is in its own.
+        self.display.fill();
         self.stdout.fill();
         self.stderr.fill();
-        self.display.fill();
     }
 
     /// Runs the entry of a compiled cell and passes on what happens.
@@ -232,68 +304,96 @@ impl Runner {
         id: u64,
         library: &Path,
         sink: &mut dyn FnMut(Event),
-    ) -> std::io::Result<End> {
+    ) -> End {
         self.stop.asked.store(false, Ordering::SeqCst);
         *self.stop.running.lock().unwrap_or_else(|e| e.into_inner()) = true;
-        writeln!(self.requests, "{id} __cell_{id} {}", library.display())?;
-        let end = self.follow(id, sink);
+        self.printed = 0;
+        self.last_words.clear();
+        let sent = writeln!(self.requests, "{id} __cell_{id} {}", library.display());
+        let end = match sent {
+            Ok(()) => self.follow(id, sink),
+            Err(_) => End::Lost,
+        };
+        self.asked = None;
         *self.stop.running.lock().unwrap_or_else(|e| e.into_inner()) = false;
-        Ok(end)
+        end
+    }
+
+    /// Passes on what came since the last cell ended, from its threads; says if the process died.
+    pub(super) fn listen(&mut self, sink: &mut dyn FnMut(Event)) -> Option<End> {
+        let mut end = self.late_death.take();
+        // As much as a pipe holds; a thread that never stops printing must not hold us.
+        for _ in 0..4 {
+            self.poll(Duration::ZERO);
+            while let Some(frame) = self.display.take_frame() {
+                if frame["op"] == "input" {
+                    self.answer(frame["id"].as_u64().unwrap_or(0) as u32, None);
+                } else if frame["op"] == "died" {
+                    end = Some(self.died(&frame, false));
+                } else {
+                    self.shown(&frame, sink);
+                }
+            }
+            self.pass_text([u64::MAX; 2], sink);
+        }
+        let gone = !self.display.open || matches!(self.child.try_wait(), Ok(Some(_)));
+        if gone { Some(End::Lost) } else { end }
+    }
+
+    /// Whether the process died before the last cell began, and `listen` has not told it yet.
+    pub(super) fn died_before(&self) -> bool {
+        self.late_death.is_some()
+    }
+
+    /// Whether something may come although no cell runs.
+    pub(super) fn has_threads(&self) -> bool {
+        self.threads
     }
 
     fn follow(&mut self, id: u64, sink: &mut dyn FnMut(Event)) -> End {
-        let mut printed = 0;
         let mut value: Option<MimeBundle> = None;
         let mut in_value = false;
         let mut asked_at = None;
         let mut killed = false;
         loop {
-            self.poll(Duration::from_millis(20));
-            self.pass_text(&mut printed, sink);
+            self.poll(PACE);
             let mut end = None;
             while let Some(frame) = self.display.take_frame() {
                 match frame["op"].as_str().unwrap_or_default() {
                     "begin_value" => in_value = true,
                     "end_value" => in_value = false,
-                    "display" | "update" => {
-                        let data = bundle(&frame["data"]);
-                        if in_value {
-                            value.get_or_insert_default().extend(data);
-                        } else {
-                            let display_id =
-                                frame["display_id"].as_str().map(str::to_owned);
-                            let update = frame["op"] == "update";
-                            sink(Event::Display { data, display_id, update });
-                        }
+                    "display" if in_value => {
+                        value.get_or_insert_default().extend(bundle(&frame["data"]));
                     }
-                    "clear" => {
-                        sink(Event::Clear {
-                            wait: frame["wait"].as_bool().unwrap_or(false),
-                        });
+                    "input" => {
+                        let (reply, answer) = std::sync::mpsc::channel();
+                        let number = frame["id"].as_u64().unwrap_or(0) as u32;
+                        self.asked = Some((number, answer));
+                        self.pass_text([u64::MAX; 2], sink);
+                        let prompt = String::new();
+                        sink(Event::Input { prompt, password: false, reply });
                     }
-                    "died" => {
-                        self.set_active(&frame);
-                        let status = frame["status"].as_i64().unwrap_or(0);
-                        end = Some(End::Died {
-                            how: cause(i32::try_from(status).unwrap_or(0)),
-                            kept: frame["kept"].as_bool().unwrap_or(false),
-                            interrupted: killed,
-                        });
+                    "died" if frame["cell"].as_u64() == Some(id) => {
+                        self.stderr.fill();
+                        end = Some(self.died(&frame, killed));
                     }
+                    // Before the cell began: whoever took over has the request.
+                    "died" => self.late_death = Some(self.died(&frame, false)),
                     "end" if frame["id"].as_u64() == Some(id) => {
+                        self.threads = frame["threads"].as_u64() > Some(1);
                         end = Some(self.ended(&frame, value.take()));
                     }
-                    _ => {}
+                    _ => self.shown(&frame, sink),
                 }
             }
             if let Some(end) = end {
-                // What the cell wrote before its end is in the pipes by now.
-                while self.stdout.fill() | self.stderr.fill() {
-                    self.pass_text(&mut printed, sink);
-                }
-                self.pass_text(&mut printed, sink);
+                self.pass_text([u64::MAX; 2], sink);
                 return end;
             }
+            if self.passed.elapsed() >= PACE {
+                self.pass_text([u64::MAX; 2], sink);
+            }
+            self.pass_input();
             if !self.display.open || matches!(self.child.try_wait(), Ok(Some(_))) {
                 return End::Lost;
             }
@@ -308,6 +408,58 @@ impl Runner {
                 }
             }
         }
+    }
+
+    /// Passes on a display, an update, a clear, or the text that came before one of them.
+    fn shown(&mut self, frame: &serde_json::Value, sink: &mut dyn FnMut(Event)) {
+        match frame["op"].as_str().unwrap_or_default() {
+            "at" => {
+                let count = |key: &str| frame[key].as_u64().unwrap_or(0);
+                self.stdout.fill_to(count("out"));
+                self.stderr.fill_to(count("err"));
+                self.pass_text([count("out"), count("err")], sink);
+            }
+            op @ ("display" | "update") => {
+                let display_id = frame["display_id"].as_str().map(str::to_owned);
+                let data = bundle(&frame["data"]);
+                sink(Event::Display { data, display_id, update: op == "update" });
+            }
+            "clear" => {
+                sink(Event::Clear { wait: frame["wait"].as_bool().unwrap_or(false) });
+            }
+            _ => {}
+        }
+    }
+
+    fn died(&mut self, frame: &serde_json::Value, interrupted: bool) -> End {
+        self.set_active(frame);
+        self.threads = false;
+        let status = i32::try_from(frame["status"].as_i64().unwrap_or(0)).unwrap_or(0);
+        let pending = String::from_utf8_lossy(&self.stderr.pending);
+        let how = cause(status, &format!("{}{pending}", self.last_words));
+        End::Died { how, kept: frame["kept"].as_bool().unwrap_or(false), interrupted }
+    }
+
+    /// Hands the cell the line that it waits for, once it is there.
+    fn pass_input(&mut self) {
+        let Some((number, answer)) = &self.asked else { return };
+        let (number, line) = match answer.try_recv() {
+            Ok(line) => (*number, Some(line)),
+            // Nobody will answer: the end of the input.
+            Err(TryRecvError::Disconnected) => (*number, None),
+            Err(TryRecvError::Empty) => return,
+        };
+        self.asked = None;
+        self.answer(number, line.as_deref());
+    }
+
+    fn answer(&mut self, number: u32, line: Option<&str>) {
+        let text = line.map(|line| format!("{line}\n")).unwrap_or_default();
+        let mut bytes = number.to_le_bytes().to_vec();
+        bytes.extend((text.len() as u32).to_le_bytes());
+        bytes.extend(text.as_bytes());
+        // If the reader is gone, so is its question.
+        let _ = self.inputs.write_all(&bytes);
     }
 
     fn ended(&self, frame: &serde_json::Value, value: Option<MimeBundle>) -> End {
@@ -325,16 +477,26 @@ impl Runner {
         }
     }
 
-    fn pass_text(&mut self, printed: &mut usize, sink: &mut dyn FnMut(Event)) {
+    /// Passes on the text up to these bytes since the start.
+    fn pass_text(&mut self, totals: [u64; 2], sink: &mut dyn FnMut(Event)) {
         let streams: [(&mut Stream, fn(String) -> Event); 2] =
             [(&mut self.stdout, Event::Stdout), (&mut self.stderr, Event::Stderr)];
-        for (stream, event) in streams {
-            let Some(text) = stream.take_text() else { continue };
-            let before = *printed;
-            *printed += text.len();
-            if *printed <= FLOOD {
+        for (index, (stream, event)) in streams.into_iter().enumerate() {
+            let Some(text) = stream.take_text(totals[index]) else { continue };
+            self.passed = Instant::now();
+            if index == 1 {
+                // A backtrace may follow the words that say why.
+                self.last_words.push_str(&text);
+                let old = self.last_words.len().saturating_sub(LAST_WORDS);
+                self.last_words.drain(..self.last_words.ceil_char_boundary(old));
+            }
+            let before = self.printed;
+            self.printed += text.len();
+            if self.printed <= FLOOD {
                 sink(event(text));
             } else if before <= FLOOD {
+                let rest = text.floor_char_boundary(FLOOD - before);
+                sink(event(text[..rest].to_owned()));
                 sink(event(format!("\n… more than {} MB: cut here\n", FLOOD >> 20)));
             }
         }
@@ -373,14 +535,22 @@ fn bundle(data: &serde_json::Value) -> MimeBundle {
         .collect()
 }
 
-/// A wait status in words.
-fn cause(status: i32) -> String {
+/// A wait status in words, with the help of what the process wrote last.
+fn cause(status: i32, last_words: &str) -> String {
     if libc::WIFSIGNALED(status) {
         let signal = libc::WTERMSIG(status);
         let name = match signal {
+            libc::SIGABRT | libc::SIGSEGV
+                if last_words.contains("overflowed its stack") =>
+            {
+                "stack overflow"
+            }
+            libc::SIGABRT if last_words.contains("memory allocation of") => {
+                "out of memory"
+            }
             libc::SIGSEGV => "segmentation fault",
             libc::SIGABRT => "abort",
-            libc::SIGKILL => "killed",
+            libc::SIGKILL => "killed, perhaps for want of memory",
             libc::SIGBUS => "bus error",
             libc::SIGFPE => "arithmetic error",
             libc::SIGILL => "illegal instruction",

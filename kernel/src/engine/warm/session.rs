@@ -257,6 +257,12 @@ impl Session {
         out.show = start..start;
     }
 
+    /// Forgets all variables.
+    pub(super) fn lose_all(&mut self, why: &str) {
+        let lost = std::mem::take(&mut self.variables);
+        self.gone.extend(lost.into_keys().map(|name| (name, why.to_owned())));
+    }
+
     /// Indices of the items that `words` reach, in order of definition.
     fn needed(&self, mut words: BTreeSet<String>, all: bool) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
@@ -282,19 +288,46 @@ impl Session {
         }
     }
 
+    /// Variables that hold a type that the cell defines in another way, each with that type; also
+    /// where the type is a part of theirs.
+    fn outdated(&self, text: &str, cell: &Cell) -> Vec<(String, String)> {
+        let differs = |item: &&Item| {
+            let old = self.items.iter().find(|kept| kept.item.key == item.key);
+            old.is_some_and(|kept| kept.text != text[item.range.clone()])
+        };
+        let changed = cell.items.iter().filter(differs);
+        // Type → the type that was redefined and is a part of it.
+        let mut outdated: BTreeMap<&str, &str> = changed
+            .filter_map(|item| item.type_name.as_deref())
+            .map(|t| (t, t))
+            .collect();
+        loop {
+            let before = outdated.len();
+            for kept in &self.items {
+                let Some(name) = kept.item.type_name.as_deref() else { continue };
+                let part = kept.item.idents.iter().find_map(|i| outdated.get(i.as_str()));
+                if let Some(part) = part.copied() {
+                    outdated.entry(name).or_insert(part);
+                }
+            }
+            if outdated.len() == before {
+                break;
+            }
+        }
+        let mut lost = Vec::new();
+        for (variable, known) in &self.variables {
+            let mut words = type_words(&known.type_name);
+            if let Some(part) = words.find_map(|w| outdated.get(w.as_str()).copied()) {
+                lost.push((variable.clone(), part.to_owned()));
+            }
+        }
+        lost
+    }
+
     /// Takes over what a cell that ran defined. Gives the names of variables whose type was redefined.
     pub(super) fn commit(&mut self, id: u64, text: &str, cell: &Cell) -> Vec<String> {
-        let mut lost = Vec::new();
+        let lost = self.outdated(text, cell);
         for item in &cell.items {
-            if let Some(name) = &item.type_name {
-                let redefined = self.items.iter().any(|k| k.item.key == item.key);
-                let touched = self.variables.iter().filter(|(_, v)| {
-                    redefined && type_words(&v.type_name).any(|word| word == *name)
-                });
-                lost.extend(
-                    touched.map(|(variable, _)| (variable.clone(), name.clone())),
-                );
-            }
             match &item.header {
                 Some(_) => {
                     for kept in &mut self.items {
