@@ -107,17 +107,19 @@ impl<'a> Markdown<'a> {
             }
             BlockKind::Figure { path, alt, caption, .. } => {
                 let image = self.image(path, alt);
-                let number =
-                    self.number(block).map_or(String::new(), |n| format!("Figure {n}: "));
-                format!("{image}\n\n*{number}*{}", self.inlines(caption))
+                let number = self
+                    .number(block)
+                    .map_or(String::new(), |n| format!("*Figure {n}:* "));
+                format!("{image}\n\n{number}{}", self.inlines(caption))
             }
             BlockKind::Table { align, head, rows, caption, .. } => {
                 let table = self.table(align, head, rows);
-                let number =
-                    self.number(block).map_or(String::new(), |n| format!("Table {n}: "));
+                let number = self
+                    .number(block)
+                    .map_or(String::new(), |n| format!("*Table {n}:* "));
                 match caption.is_empty() {
                     true => table,
-                    false => format!("*{number}*{}\n\n{table}", self.inlines(caption)),
+                    false => format!("{number}{}\n\n{table}", self.inlines(caption)),
                 }
             }
             BlockKind::List { start, items } => {
@@ -136,6 +138,50 @@ impl<'a> Markdown<'a> {
                 let (first, rest) = kind.split_at(1);
                 let title = format!("**{}{rest}**", first.to_uppercase());
                 quoted(&format!("{title}\n\n{}", self.blocks(blocks)))
+            }
+            BlockKind::Exercise { label: _, blocks } => {
+                let number = self.number(block).unwrap_or_default();
+                let text = self.blocks(blocks);
+                format!("**{number}** {text}")
+            }
+            // The reader of a notebook is about to solve the exercise.
+            BlockKind::Solution(_) => return None,
+            BlockKind::Tabs(tabs) => {
+                let texts: Vec<String> = tabs
+                    .iter()
+                    .map(|tab| {
+                        let title = escaped(&reference::tab_title(&tab.names));
+                        format!("**{title}**\n\n{}", self.blocks(&tab.blocks))
+                    })
+                    .collect();
+                texts.join("\n\n")
+            }
+            BlockKind::Toc(toc) => {
+                let lines = reference::listed(self.book, self.index, toc)
+                    .into_iter()
+                    .map(|line| {
+                        let indent = "  ".repeat(line.level - 1);
+                        let number = line
+                            .number
+                            .map_or(String::new(), |number| format!("{number} "));
+                        let (title, notebook) =
+                            (escaped(&line.title), self.notebook(line.section));
+                        format!("{indent}- [{number}{title}]({notebook})")
+                    });
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            BlockKind::Glossary(terms) => {
+                let lines: Vec<String> = terms
+                    .iter()
+                    .map(|term| {
+                        format!(
+                            "- **{}**: {}",
+                            escaped(&term.name),
+                            self.inlines(&term.text)
+                        )
+                    })
+                    .collect();
+                lines.join("\n")
             }
             BlockKind::Rule => "---".into(),
             BlockKind::Html(html) => html.clone(),
@@ -214,6 +260,7 @@ impl<'a> Markdown<'a> {
                 });
                 format!("<sup>{}</sup>", number + 1)
             }
+            InlineKind::Index(_) => String::new(),
             InlineKind::LineBreak => "  \n".into(),
             InlineKind::SoftBreak => "\n".into(),
             InlineKind::Html(html) => html.clone(),
