@@ -1,6 +1,7 @@
 //! What the commands do, apart from reading their arguments.
 
 pub mod build;
+pub mod check;
 pub mod kernel;
 pub mod new;
 pub mod serve;
