@@ -93,6 +93,10 @@ pub enum TargetKind {
     Table,
     /// An equation.
     Equation,
+    /// An exercise.
+    Exercise,
+    /// A word of the glossary; it has no number.
+    Term,
 }
 
 /// One entry of the bibliography, formatted author-year.

@@ -45,9 +45,23 @@ pub struct Config {
     /// The crate that cells use and saved cells become part of.
     #[serde(default, rename = "crate")]
     pub library: Option<Library>,
+    /// Whether readers see the solutions of exercises.
+    #[serde(default)]
+    pub solutions: Solutions,
     /// Public modules of the crate, each with the first line of its docs.
     #[serde(default)]
     pub topics: BTreeMap<String, String>,
+}
+
+/// Whether readers see the solutions of exercises. Their cells are run in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solutions {
+    /// On the site behind a click, in the PDF as they stand, in notebooks not at all.
+    #[default]
+    Collapsed,
+    /// Nowhere.
+    Hidden,
 }
 
 /// A chapter: a folder with an `index.md` and its sections.

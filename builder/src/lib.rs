@@ -13,6 +13,7 @@
 
 pub mod bib;
 pub mod book;
+pub mod check;
 pub mod commands;
 pub mod config;
 pub mod diagnostic;

@@ -45,8 +45,12 @@ enum Command {
         #[command(subcommand)]
         command: Kernel,
     },
-    /// Parse every chapter and check labels, formulas, files and citations; run nothing.
-    Check,
+    /// Check types, labels, links, formulas, files and citations; run nothing.
+    Check {
+        /// Print each mistake as a line of JSON, for editors.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run every cell; each is a test.
     Test {
         /// Only sections whose path contains one of these.
@@ -115,9 +119,12 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (book, mut diagnostics) = Book::load(&config);
+    if let Command::Check { json } = &arguments.command {
+        return check(&book, diagnostics, *json);
+    }
     if !diagnostic::has_errors(&diagnostics) {
         match &arguments.command {
-            Command::Check
+            Command::Check { .. }
             | Command::New { .. }
             | Command::Serve { .. }
             | Command::Kernel { .. } => {}
@@ -142,6 +149,25 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
+}
+
+fn check(book: &Book, parsed: Vec<Diagnostic>, json: bool) -> anyhow::Result<ExitCode> {
+    let mut has_errors = false;
+    let mut all = Vec::new();
+    let mut found = |diagnostic: Diagnostic| {
+        has_errors |= diagnostic::has_errors(std::slice::from_ref(&diagnostic));
+        match json {
+            true => println!("{}", builder::check::json(&diagnostic)),
+            false => all.push(diagnostic),
+        }
+    };
+    let is_readable = !book.sections.is_empty();
+    parsed.into_iter().for_each(&mut found);
+    if is_readable {
+        commands::check::check(book, &mut found)?;
+    }
+    show(&all);
+    Ok(if has_errors { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn serve(config: &Path, port: u16) -> anyhow::Result<()> {

@@ -1,5 +1,7 @@
 //! What crosses crates: the rules of this repository and the whole pipeline, run as a user would.
 
+mod cache;
+mod dialect;
 mod drift;
 mod jupyter;
 mod mistakes;

@@ -87,3 +87,29 @@ fn an_expected_failure_is_part_of_the_book() {
     book.d2l(&["build", "--no-pdf"]).expect(0, &[]);
     assert!(book.read("_build/html/one/first.html").contains("mismatched types"));
 }
+
+#[test]
+fn types_are_checked_without_running_anything() {
+    let book = TempBook::with_own_crate(
+        "# First\n\n```rust\nlet a = vec![1];\na.len()\n```\n\nText.\n\n```rust, fails=\"E0308\"\n\
+         let b: u32 = \"\";\n```\n\n```rust\nstd::fs::write(\"ran\", \"\")?;\nlet c: u32 = a.len();\n\
+         println!(\"{}\", d);\n```\n",
+    );
+    book.write("lib/Cargo.toml", "[package]\nname = \"lib\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n");
+    book.write("lib/src/lib.rs", "pub mod prelude {}\n");
+    let checked = book.d2l(&["check"]);
+    checked.expect(
+        1,
+        &["first.md:16:14", "[E0308] mismatched types", "expected `u32`, found `usize`"],
+    );
+    let json = book.d2l(&["check", "--json"]);
+    json.expect(
+        1,
+        &["\"line\":17,", "\"column\":16,", "[E0425]", "\"severity\":\"error\""],
+    );
+    assert!(!book.path("book/ran").exists(), "a cell was run");
+    let section = book.read("book/one/first.md");
+    let fixed = section.replace("u32 = a", "usize = a").replace(", d)", ", c)");
+    book.write("book/one/first.md", &fixed);
+    book.d2l(&["check"]).expect(0, &[]);
+}

@@ -215,6 +215,7 @@ pub(super) fn numbered_kind(block: &Block) -> Option<TargetKind> {
             Some(TargetKind::Table)
         }
         BlockKind::Math { label: Some(_), .. } => Some(TargetKind::Equation),
+        BlockKind::Exercise { .. } => Some(TargetKind::Exercise),
         _ => None,
     }
 }
@@ -223,7 +224,7 @@ pub(super) fn numbered_kind(block: &Block) -> Option<TargetKind> {
 fn number_blocks(section: &mut Section) {
     let Section { document, number, numbers, role, .. } = section;
     let prefix = number.as_ref().map_or(String::new(), |number| format!("{number}."));
-    let (mut figures, mut tables, mut equations) = (0, 0, 0);
+    let (mut figures, mut tables, mut equations, mut exercises) = (0, 0, 0, 0);
     let mut headings = [0_usize; 5];
     walk_blocks(&document.blocks, &mut |block| {
         let Some(kind) = numbered_kind(block) else { return };
@@ -235,6 +236,8 @@ fn number_blocks(section: &mut Section) {
             TargetKind::Figure => next(&mut figures),
             TargetKind::Table => next(&mut tables),
             TargetKind::Equation => next(&mut equations),
+            TargetKind::Exercise => next(&mut exercises),
+            TargetKind::Term => {}
             // A chapter's opening page shares its number's first part with its sections.
             TargetKind::Chapter | TargetKind::Section => {
                 let BlockKind::Heading { level, .. } = block.kind else { return };
@@ -262,7 +265,7 @@ pub(super) fn target(
         BlockKind::Heading { label, text, .. } => (label, text),
         BlockKind::Figure { label, caption, .. }
         | BlockKind::Table { label, caption, .. } => (label, caption),
-        BlockKind::Math { label, .. } => (label, &[]),
+        BlockKind::Math { label, .. } | BlockKind::Exercise { label, .. } => (label, &[]),
         BlockKind::Cell(cell) => {
             (&cell.attrs.label, cell.attrs.caption.as_deref().unwrap_or_default())
         }

@@ -5,7 +5,7 @@ use crate::bib::Bibliography;
 use crate::diagnostic::Diagnostic;
 use crate::document::fence::nearest;
 use crate::document::inline::walk_blocks;
-use crate::document::{BlockKind, Document, Inline, InlineKind, RefStyle, Span};
+use crate::document::{BlockKind, Document, Inline, InlineKind, RefStyle, Span, Term};
 use std::collections::BTreeSet;
 
 /// Enters the labels of one section into the book.
@@ -28,6 +28,20 @@ pub(super) fn collect_labels(book: &mut Book, index: usize, found: &mut Vec<Diag
     }
     walk_blocks(&section.document.blocks, &mut |block| {
         targets.extend(assemble::target(section, index, block));
+        if let BlockKind::Glossary(terms) = &block.kind {
+            targets.extend(terms.iter().map(|term| {
+                let label = Term::label(&term.name);
+                let name = InlineKind::Text(term.name.clone());
+                let target = Target {
+                    section: index,
+                    anchor: label.clone(),
+                    kind: TargetKind::Term,
+                    number: String::new(),
+                    title: vec![Inline { kind: name, span: term.span }],
+                };
+                (label, target)
+            }));
+        }
     });
     for (label, target) in targets {
         match book.labels.get(&label) {
@@ -87,6 +101,7 @@ pub(super) fn check_references(
             _ => {}
         });
         warn_of_unused(document, &notes, found);
+        check_pages(book, index, found);
     }
     cited
 }
@@ -105,6 +120,12 @@ fn wrong_reference(
             let message =
                 format!("`{label}` is a cell without a caption, which has no number");
             return error(message).map(|error| error.with_help(help));
+        }
+        if style == RefStyle::Term {
+            let word = document.source[span.range()].split('`').nth(1).unwrap_or(label);
+            let help = "define it in a ```glossary block: `word: meaning`";
+            return error(format!("`{word}` is not in the glossary"))
+                .map(|error| error.with_help(help));
         }
         let help = similar(label, book.labels.keys().map(String::as_str));
         return error(format!("unknown label `{label}`"))
@@ -137,6 +158,21 @@ fn wrong_link(
     let message = format!("`{path}` is not a page of the book");
     let help = "pages are those that book.toml lists";
     Some(Diagnostic::error(document, inline.span, message).with_help(help))
+}
+
+/// Lists of pages name pages of the book.
+fn check_pages(book: &Book, index: usize, found: &mut Vec<Diagnostic>) {
+    let document = &book.sections[index].document;
+    walk_blocks(&document.blocks, &mut |block| {
+        let BlockKind::Toc(toc) = &block.kind else { return };
+        for (page, span) in &toc.pages {
+            if book.linked_section(index, &format!("{page}.md")).is_none() {
+                let message = format!("`{page}` is not a page of the book");
+                let help = "pages are those that book.toml lists";
+                found.push(Diagnostic::error(document, *span, message).with_help(help));
+            }
+        }
+    });
 }
 
 fn warn_of_unused(

@@ -1,6 +1,7 @@
 //! What the commands do, apart from reading their arguments.
 
 pub mod build;
+pub mod check;
 pub mod kernel;
 pub mod new;
 pub mod serve;
@@ -10,7 +11,7 @@ pub mod test;
 use crate::book::Book;
 use crate::config::{Config, Library};
 use crate::prelude;
-use crate::run::cache::Cache;
+use crate::run::cache::{Cache, CrateFolders};
 use crate::run::report::Terminal;
 use crate::run::{self, RunOptions, RunResult};
 use ::kernel::engine::{Backend, EngineConfig, PreludeCrate};
@@ -58,8 +59,16 @@ fn execute(
     terminal: &Terminal,
 ) -> anyhow::Result<RunResult> {
     let options = run_options(book, fresh)?;
-    let prelude = options.engine.prelude.as_ref().map(|p| p.source.as_path());
-    let cache = Cache::open(&build_dir(&book.root).join("cache"), prelude)?;
+    let generated = match &book.config.library {
+        Some(library) => library.generated.as_path(),
+        None => Path::new("src/book"),
+    };
+    let library = (options.engine.prelude.as_ref()).map(|prelude| CrateFolders {
+        root: &prelude.source,
+        generated,
+        import: &prelude.import,
+    });
+    let cache = Cache::open(&build_dir(&book.root).join("cache"), &book.root, library)?;
     run::run(book, wanted, &cache, &options, terminal)
 }
 

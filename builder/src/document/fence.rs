@@ -50,13 +50,14 @@ enum Value {
 }
 
 /// The attributes of a cell, in the order in which they are listed to an author.
-const ATTRIBUTES: [(&str, Value); 9] = [
+const ATTRIBUTES: [(&str, Value); 10] = [
     ("no-run", Value::None),
     ("hide", Value::None),
     ("hide-code", Value::None),
     ("hide-output", Value::None),
     ("fails", Value::Optional),
     ("timeout", Value::Required),
+    ("approx", Value::Required),
     ("label", Value::Required),
     ("caption", Value::Required),
     ("alt", Value::Required),
@@ -82,10 +83,16 @@ pub fn parse_info(info: &str, offset: usize) -> Fence {
     fence.language = first.name.trim_start_matches('.').to_lowercase();
     fence.is_cell = fence.language == "rust";
     // `{.rust .cell}` and the original book's `{.python .input}` say what `rust` says alone.
-    while words
-        .next_if(|w| matches!(w.name, ".cell" | ".input") && w.value.is_none())
-        .is_some()
-    {}
+    let mut is_input = false;
+    while let Some(word) =
+        words.next_if(|w| matches!(w.name, ".cell" | ".input") && w.value.is_none())
+    {
+        is_input |= word.name == ".input";
+    }
+    if is_input && !fence.is_cell {
+        // Its attributes, such as `n=7`, were for the tool that ran it.
+        return fence;
+    }
     if fence.is_cell {
         for word in words {
             fence.read_attribute(&word, info, offset);
@@ -242,6 +249,7 @@ impl Fence {
         if let Some(message) = complaint {
             let example = match *name {
                 "timeout" => "timeout=60",
+                "approx" => "approx=1e-3",
                 "label" => "label=fig_loss",
                 "caption" => "caption=\"The loss falls.\"",
                 "alt" => "alt=\"A falling curve\"",
@@ -272,6 +280,21 @@ impl Fence {
                         offset,
                         message,
                         "as in `timeout=60`".into(),
+                    );
+                }
+            },
+            "approx" => match value.unwrap_or_default().parse::<f64>() {
+                Ok(part) if part.is_finite() && part >= 0.0 => attrs.approx = Some(part),
+                _ => {
+                    let message =
+                        "`approx` wants a number, the allowed relative difference"
+                            .to_owned();
+                    self.report(
+                        word.span,
+                        info,
+                        offset,
+                        message,
+                        "as in `approx=1e-3`".into(),
                     );
                 }
             },

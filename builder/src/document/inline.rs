@@ -54,7 +54,14 @@ pub fn walk_blocks<'a>(blocks: &'a [Block], visit: &mut impl FnMut(&'a Block)) {
         match &block.kind {
             BlockKind::Quote(blocks)
             | BlockKind::Admonition { blocks, .. }
+            | BlockKind::Exercise { blocks, .. }
+            | BlockKind::Solution(blocks)
             | BlockKind::Footnote { blocks, .. } => walk_blocks(blocks, visit),
+            BlockKind::Tabs(tabs) => {
+                for tab in tabs {
+                    walk_blocks(&tab.blocks, visit);
+                }
+            }
             BlockKind::List { items, .. } => {
                 for blocks in items {
                     walk_blocks(blocks, visit);
@@ -74,6 +81,11 @@ impl Document {
                 walk(text, &mut visit);
             }
             BlockKind::Figure { caption, .. } => walk(caption, &mut visit),
+            BlockKind::Glossary(terms) => {
+                for term in terms {
+                    walk(&term.text, &mut visit);
+                }
+            }
             BlockKind::Cell(cell) => {
                 walk(cell.attrs.caption.as_deref().unwrap_or_default(), &mut visit);
             }

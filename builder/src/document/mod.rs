@@ -140,6 +140,21 @@ pub enum BlockKind {
         /// What it says.
         blocks: Vec<Block>,
     },
+    /// An item of the list below the heading “Exercises”.
+    Exercise {
+        /// Its `:label:`.
+        label: Option<String>,
+        /// What is asked.
+        blocks: Vec<Block>,
+    },
+    /// `:begin_solution:` … `:end_solution:`; its cells are run.
+    Solution(Vec<Block>),
+    /// Versions of one text or code side by side, such as for several libraries; only shown.
+    Tabs(Vec<Tab>),
+    /// A list of pages.
+    Toc(Toc),
+    /// Words and what they mean.
+    Glossary(Vec<Term>),
     /// A horizontal rule.
     Rule,
     /// Raw HTML, passed to the site and left out elsewhere.
@@ -151,6 +166,44 @@ pub enum BlockKind {
         /// What it says.
         blocks: Vec<Block>,
     },
+}
+
+/// One of several versions: `:begin_tab:`, or code that starts with `#@tab`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tab {
+    /// What it is for: `pytorch`; one or more.
+    pub names: Vec<String>,
+    /// What it says.
+    pub blocks: Vec<Block>,
+}
+
+/// A block ```` ```toc ````.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Toc {
+    /// `:maxdepth:`, 1 if it is not given: 2 lists the sections of each page as well.
+    pub depth: usize,
+    /// `:numbered:`: pages are shown with their numbers.
+    pub is_numbered: bool,
+    /// Pages as written, relative to the chapter's folder, without `.md`.
+    pub pages: Vec<(String, Span)>,
+}
+
+/// An entry of a glossary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// The word.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// What it means.
+    pub text: Vec<Inline>,
+}
+
+impl Term {
+    /// The label under which `:term:` finds it; also its place on the page.
+    pub fn label(name: &str) -> String {
+        format!("term-{}", inline::slug(name))
+    }
 }
 
 /// The alignment of a table's column.
@@ -220,6 +273,8 @@ pub enum InlineKind {
     },
     /// A use of a footnote.
     FootnoteRef(String),
+    /// ``:index:`term` ``: this place is in the book's index. `group!term` stands below `group`.
+    Index(String),
     /// A line break that the author asked for.
     LineBreak,
     /// A line end in the source.
@@ -237,6 +292,8 @@ pub enum RefStyle {
     Title,
     /// Number in parentheses, of an equation.
     Equation,
+    /// A word of the glossary.
+    Term,
 }
 
 /// A cell: code that the reader sees and the engine runs.
@@ -279,6 +336,8 @@ pub struct CellAttrs {
     pub fails: Option<String>,
     /// `timeout=SECONDS` for this cell.
     pub timeout: Option<u64>,
+    /// `approx=1e-3`: by which part numbers of its outputs may differ from the recorded ones.
+    pub approx: Option<f64>,
     /// `caption="…"`: the cell's figure output becomes a numbered figure.
     pub caption: Option<Vec<Inline>>,
     /// `alt="…"` for the cell's figure output.
@@ -295,9 +354,12 @@ impl Document {
 
     /// The cells, in order.
     pub fn cells(&self) -> impl Iterator<Item = (&Cell, Span)> {
-        self.blocks.iter().filter_map(|block| match &block.kind {
-            BlockKind::Cell(cell) => Some((&**cell, block.span)),
-            _ => None,
-        })
+        let mut cells = Vec::new();
+        inline::walk_blocks(&self.blocks, &mut |block| {
+            if let BlockKind::Cell(cell) = &block.kind {
+                cells.push((&**cell, block.span));
+            }
+        });
+        cells.into_iter()
     }
 }

@@ -4,9 +4,10 @@
 //! masked text; build the tree, putting formulas and roles back by their offsets. Labels and sizes
 //! are attached last, each to the block before it.
 
-use super::scan::{self, Atom, AtomKind, Finding, MASK, Role, Scan};
+use super::scan::{self, Atom, AtomKind, Finding, MASK, Region, Role, Scan};
 use super::{
-    Align, Block, BlockKind, Cell, Document, Inline, InlineKind, RefStyle, Span,
+    Align, Block, BlockKind, Cell, Document, Inline, InlineKind, RefStyle, Span, Tab,
+    Term, Toc,
 };
 use super::{fence, inline};
 use crate::diagnostic::Diagnostic;
@@ -42,12 +43,15 @@ pub fn parse(
         displayed: BTreeSet::new(),
         footnotes: BTreeSet::new(),
         title: None,
+        in_exercises: false,
         document,
         diagnostics: Vec::new(),
     };
     reader.report(&scan.findings);
     let mut blocks = reader.blocks();
     reader.check_footnotes(&scan.footnotes);
+    reader.wrap_regions(&mut blocks);
+    join_tabs(&mut blocks);
     reader.attach_placements(&mut blocks);
     let Reader { mut document, mut diagnostics, title, .. } = reader;
     let mut names = Names::default();
@@ -111,6 +115,8 @@ struct Reader<'a> {
     /// Where uses of footnotes start.
     footnotes: BTreeSet<usize>,
     title: Option<(Vec<Inline>, Span)>,
+    /// Whether the last heading was “Exercises”.
+    in_exercises: bool,
     document: Document,
     diagnostics: Vec<Diagnostic>,
 }
@@ -228,8 +234,19 @@ impl<'a> Reader<'a> {
             }
             Tag::List(start) => {
                 let mut items = Vec::new();
-                while let Some((Event::Start(Tag::Item), _)) = self.next() {
-                    items.push(self.blocks());
+                let are_exercises =
+                    self.in_exercises && self.depth == 1 && start.is_some();
+                while let Some((Event::Start(Tag::Item), range)) = self.next() {
+                    let item = self.blocks();
+                    if are_exercises {
+                        let kind = BlockKind::Exercise { label: None, blocks: item };
+                        blocks.push(Block { kind, span: Span::new(range) });
+                    } else {
+                        items.push(item);
+                    }
+                }
+                if are_exercises {
+                    return;
                 }
                 BlockKind::List { start, items }
             }
@@ -247,6 +264,7 @@ impl<'a> Reader<'a> {
         self.next();
         self.refuse_displayed(&text);
         let numbered = !strip_unnumbered(&mut text);
+        self.in_exercises = inline::plain_text(&text).eq_ignore_ascii_case("exercises");
         if level > 1 {
             let anchor = String::new();
             return Some(BlockKind::Heading {
@@ -388,6 +406,11 @@ impl<'a> Reader<'a> {
         let line = self.source[span.range()].lines().next().unwrap_or("");
         let info = line.trim_start_matches(['`', '~']);
         let info_start = span.start + line.len() - info.len();
+        match info.trim() {
+            "toc" => return self.toc(&code, &line_starts),
+            "glossary" => return self.glossary(&code, &line_starts),
+            _ => {}
+        }
         let parsed = fence::parse_info(info, info_start);
         for mistake in &parsed.mistakes {
             self.error(mistake.span, &mistake.message, &mistake.help);
@@ -413,6 +436,74 @@ impl<'a> Reader<'a> {
             cell.line_starts.remove(0);
         }
         BlockKind::Cell(Box::new(cell))
+    }
+
+    /// A list of pages: options, then a page a line.
+    fn toc(&mut self, code: &str, line_starts: &[usize]) -> BlockKind {
+        let mut toc = Toc { depth: 1, ..Toc::default() };
+        for (line, start) in code.lines().zip(line_starts) {
+            let indent = line.len() - line.trim_start().len();
+            let line = line.trim();
+            let span = Span::new(start + indent..start + indent + line.len());
+            match line.strip_prefix(':').and_then(|rest| rest.split_once(':')) {
+                None if line.is_empty() => {}
+                None => toc.pages.push((line.trim_end_matches(".md").to_owned(), span)),
+                Some(("numbered", "")) => toc.is_numbered = true,
+                Some(("maxdepth", depth))
+                    if depth.trim().parse::<usize>().is_ok_and(|d| d > 0) =>
+                {
+                    toc.depth = depth.trim().parse().unwrap_or(1);
+                }
+                Some(_) => {
+                    let help = "a list of pages knows `:maxdepth: 2` and `:numbered:`";
+                    self.error(
+                        span,
+                        format!("`{line}` is no option of a list of pages"),
+                        help,
+                    );
+                }
+            }
+        }
+        BlockKind::Toc(toc)
+    }
+
+    /// A word, a colon and what it means on each line; lines that are indented go on.
+    fn glossary(&mut self, code: &str, line_starts: &[usize]) -> BlockKind {
+        let mut entries: Vec<(String, Span, Span)> = Vec::new();
+        for (line, &start) in code.lines().zip(line_starts) {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let end = start + line.trim_end().len();
+            if line.starts_with([' ', '\t'])
+                && let Some((_, _, text)) = entries.last_mut()
+            {
+                text.end = end;
+                continue;
+            }
+            match line.split_once(": ") {
+                Some((name, _)) if !name.trim().is_empty() => entries.push((
+                    name.trim().to_owned(),
+                    Span::new(start..start + name.len()),
+                    Span::new(start + name.len() + 2..end.max(start + name.len() + 2)),
+                )),
+                _ => {
+                    let help = "as in `gradient: The vector of all partial derivatives.`";
+                    self.error(
+                        Span::new(start..end),
+                        "a word of the glossary without a meaning",
+                        help,
+                    );
+                }
+            }
+        }
+        let mut terms = Vec::new();
+        for (name, span, text) in entries {
+            self.note_label(&Term::label(&name), span);
+            terms.push(Term { name, span, text: self.fragment(text) });
+        }
+        terms.sort_by_key(|term| term.name.to_lowercase());
+        BlockKind::Glossary(terms)
     }
 
     /// The text of a code block, and where each of its lines starts in the source.
@@ -573,13 +664,77 @@ impl<'a> Reader<'a> {
                     Role::EqRef => to(RefStyle::Equation),
                     Role::Cite => cite(false),
                     Role::CiteTextual => cite(true),
+                    Role::Index => InlineKind::Index(argument.clone()),
+                    Role::Term => InlineKind::Ref {
+                        style: RefStyle::Term,
+                        label: Term::label(argument),
+                    },
                     Role::Label | Role::EqLabel | Role::Width | Role::Height => {
                         return None;
                     }
                 }
             }
+            AtomKind::Marker { .. } | AtomKind::Slide => return None,
         };
         Some(Inline { kind, span: atom.span })
+    }
+
+    /// Puts what stands between the lines that mark a region into a block of its own, inner first.
+    fn wrap_regions(&mut self, blocks: &mut Vec<Block>) {
+        let mut open: Vec<(Region, Span, String)> = Vec::new();
+        for atom in self.atoms {
+            let AtomKind::Marker { region, is_open, argument } = &atom.kind else {
+                continue;
+            };
+            if *is_open {
+                open.push((*region, atom.span, argument.clone()));
+                continue;
+            }
+            let name = region.name();
+            match open.pop() {
+                Some((opened, start, argument)) if opened == *region => {
+                    let span = Span::new(start.start..atom.span.end);
+                    if !wrap(blocks, *region, span, &argument) {
+                        let message =
+                            format!("an empty {name}, or one that is not in one place");
+                        self.error(
+                            start,
+                            message,
+                            "both marks stand in the same list item or quotation",
+                        );
+                    }
+                }
+                other => {
+                    let message = format!("`:end_{name}:` without its beginning");
+                    self.error(atom.span, message, "");
+                    open.extend(other);
+                }
+            }
+        }
+        for (region, span, _) in open {
+            let name = region.name();
+            self.error(
+                span,
+                format!("`:begin_{name}:` is never closed"),
+                format!("write `:end_{name}:`"),
+            );
+        }
+        let mut misplaced = Vec::new();
+        inline::walk_blocks(blocks, &mut |block| {
+            if let BlockKind::Tabs(tabs) = &block.kind {
+                for tab in tabs {
+                    inline::walk_blocks(&tab.blocks, &mut |block| {
+                        if matches!(block.kind, BlockKind::Cell(_)) {
+                            misplaced.push(block.span);
+                        }
+                    });
+                }
+            }
+        });
+        for span in misplaced {
+            let span = Span::new(span.start..span.start + 3);
+            self.error(span, "a cell cannot stand in a tab", "write ```rust, no-run");
+        }
     }
 
     /// `text`, read from `range` of the masked source, as the author wrote it.
@@ -629,6 +784,7 @@ impl<'a> Reader<'a> {
             displayed: BTreeSet::new(),
             footnotes: BTreeSet::new(),
             title: None,
+            in_exercises: false,
             document: Document {
                 path: self.document.path.clone(),
                 source: self.source.to_owned(),
@@ -777,6 +933,7 @@ fn attach(kind: &mut BlockKind, role: Role, argument: &str) -> Result<(), Mispla
             BlockKind::Heading { label, .. }
             | BlockKind::Figure { label, .. }
             | BlockKind::Table { label, .. }
+            | BlockKind::Exercise { label, .. }
             | BlockKind::Math { label, .. },
         ) => label,
         (Role::Label, BlockKind::Cell(cell)) => &mut cell.attrs.label,
@@ -791,9 +948,19 @@ fn attach(kind: &mut BlockKind, role: Role, argument: &str) -> Result<(), Mispla
 /// The innermost block that starts last before `at`.
 fn block_before(blocks: &mut [Block], at: usize) -> Option<&mut Block> {
     let index = blocks.partition_point(|block| block.span.start <= at).checked_sub(1)?;
+    // A label on its own line in an exercise is the exercise's.
+    if let BlockKind::Exercise { blocks: inner, .. } = &blocks[index].kind
+        && let Some(last) = inner.iter().rfind(|block| block.span.start <= at)
+        && matches!(last.kind, BlockKind::Paragraph(_))
+    {
+        return Some(&mut blocks[index]);
+    }
     let is_list = matches!(
         blocks[index].kind,
         BlockKind::Quote(_)
+            | BlockKind::Exercise { .. }
+            | BlockKind::Solution(_)
+            | BlockKind::Tabs(_)
             | BlockKind::Admonition { .. }
             | BlockKind::Footnote { .. }
             | BlockKind::List { .. }
@@ -804,7 +971,15 @@ fn block_before(blocks: &mut [Block], at: usize) -> Option<&mut Block> {
     match &mut blocks[index].kind {
         BlockKind::Quote(inner)
         | BlockKind::Admonition { blocks: inner, .. }
+        | BlockKind::Exercise { blocks: inner, .. }
+        | BlockKind::Solution(inner)
         | BlockKind::Footnote { blocks: inner, .. } => block_before(inner, at),
+        BlockKind::Tabs(tabs) => {
+            let starts =
+                |tab: &Tab| tab.blocks.first().is_some_and(|b| b.span.start <= at);
+            let tab = tabs.iter().rposition(starts)?;
+            block_before(&mut tabs[tab].blocks, at)
+        }
         BlockKind::List { items, .. } => {
             let starts =
                 |item: &Vec<Block>| item.first().is_some_and(|b| b.span.start <= at);
@@ -813,6 +988,91 @@ fn block_before(blocks: &mut [Block], at: usize) -> Option<&mut Block> {
         }
         _ => None,
     }
+}
+
+/// Wraps the blocks inside `span` where they stand together; says whether there were any.
+fn wrap(blocks: &mut Vec<Block>, region: Region, span: Span, argument: &str) -> bool {
+    let is_inside =
+        |block: &Block| span.start < block.span.start && block.span.start < span.end;
+    if let Some(first) = blocks.iter().position(is_inside) {
+        let count = blocks[first..].iter().take_while(|block| is_inside(block)).count();
+        let inner: Vec<Block> = blocks.drain(first..first + count).collect();
+        let kind = match region {
+            Region::Solution => BlockKind::Solution(inner),
+            Region::Tab => {
+                BlockKind::Tabs(vec![Tab { names: tab_names(argument), blocks: inner }])
+            }
+        };
+        blocks.insert(first, Block { kind, span });
+        return true;
+    }
+    let holder = blocks.iter_mut().rfind(|block| block.span.start < span.start);
+    match holder.map(|block| &mut block.kind) {
+        Some(
+            BlockKind::Quote(inner)
+            | BlockKind::Admonition { blocks: inner, .. }
+            | BlockKind::Exercise { blocks: inner, .. }
+            | BlockKind::Solution(inner)
+            | BlockKind::Footnote { blocks: inner, .. },
+        ) => wrap(inner, region, span, argument),
+        Some(BlockKind::List { items, .. }) => {
+            items.iter_mut().rev().any(|item| wrap(item, region, span, argument))
+        }
+        Some(BlockKind::Tabs(tabs)) => {
+            tabs.iter_mut().rev().any(|tab| wrap(&mut tab.blocks, region, span, argument))
+        }
+        _ => false,
+    }
+}
+
+fn tab_names(written: &str) -> Vec<String> {
+    let names = written.split(',').map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Makes tabs of code that starts with `#@tab` or `%%tab`, and joins tabs that follow each other.
+fn join_tabs(blocks: &mut Vec<Block>) {
+    let mut joined: Vec<Block> = Vec::new();
+    for mut block in std::mem::take(blocks) {
+        match &mut block.kind {
+            BlockKind::Quote(inner)
+            | BlockKind::Admonition { blocks: inner, .. }
+            | BlockKind::Exercise { blocks: inner, .. }
+            | BlockKind::Solution(inner)
+            | BlockKind::Footnote { blocks: inner, .. } => join_tabs(inner),
+            BlockKind::List { items, .. } => items.iter_mut().for_each(join_tabs),
+            BlockKind::Code { code, .. } => {
+                let first = code.lines().next().unwrap_or("").trim();
+                let names =
+                    first.strip_prefix("#@tab").or_else(|| first.strip_prefix("%%tab"));
+                if let Some(names) =
+                    names.map(tab_names).filter(|names| !names.is_empty())
+                {
+                    *code = code.split_once('\n').map_or("", |(_, rest)| rest).to_owned();
+                    let span = block.span;
+                    let tab = Tab { names, blocks: vec![block] };
+                    block = Block { kind: BlockKind::Tabs(vec![tab]), span };
+                }
+            }
+            _ => {}
+        }
+        match (joined.last_mut(), &mut block.kind) {
+            // A second text for the same library begins the next tabs.
+            (
+                Some(Block { kind: BlockKind::Tabs(tabs), span }),
+                BlockKind::Tabs(more),
+            ) if !more
+                .iter()
+                .flat_map(|tab| &tab.names)
+                .any(|name| tabs.iter().any(|tab| tab.names.contains(name))) =>
+            {
+                tabs.append(more);
+                span.end = block.span.end;
+            }
+            _ => joined.push(block),
+        }
+    }
+    *blocks = joined;
 }
 
 /// Gives headings their anchors and cells their ids.
@@ -830,6 +1090,12 @@ fn name_blocks(blocks: &mut [Block], names: &mut Names) {
                     format!("cell-{}", &hash[..8])
                 });
                 cell.id = names.unique(name);
+            }
+            BlockKind::Solution(inner) => name_blocks(inner, names),
+            BlockKind::Tabs(tabs) => {
+                for tab in tabs {
+                    name_blocks(&mut tab.blocks, names);
+                }
             }
             _ => {}
         }

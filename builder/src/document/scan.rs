@@ -27,6 +27,28 @@ pub(super) enum AtomKind {
     Math { display: bool, latex: String },
     /// ``:role:`argument` ``
     Role { role: Role, argument: String },
+    /// A line that opens or closes a region.
+    Marker { region: Region, is_open: bool, argument: String },
+    /// Marks for slides, and what only slides show.
+    Slide,
+}
+
+/// What stands between two lines that mark it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Region {
+    /// ``:begin_tab:`names` `` … `:end_tab:`
+    Tab,
+    /// `:begin_solution:` … `:end_solution:`
+    Solution,
+}
+
+impl Region {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Region::Tab => "tab",
+            Region::Solution => "solution",
+        }
+    }
 }
 
 /// The roles of the dialect.
@@ -41,11 +63,13 @@ pub(super) enum Role {
     EqRef,
     Cite,
     CiteTextual,
+    Index,
+    Term,
 }
 
 impl Role {
     /// Every name an author can write.
-    const NAMES: [(&str, Role); 10] = [
+    const NAMES: [(&str, Role); 12] = [
         ("label", Role::Label),
         ("eqlabel", Role::EqLabel),
         ("width", Role::Width),
@@ -56,6 +80,8 @@ impl Role {
         ("cite", Role::Cite),
         ("citep", Role::Cite),
         ("citet", Role::CiteTextual),
+        ("index", Role::Index),
+        ("term", Role::Term),
     ];
 
     /// Whether it says something about the block before it and is itself not part of the text.
@@ -89,9 +115,18 @@ impl Scan {
         for atom in &self.atoms {
             let filler = match &atom.kind {
                 AtomKind::Role { role, .. } if role.is_placement() => b' ',
+                // The line becomes an empty one, which ends the paragraph before it.
+                AtomKind::Marker { .. } => b' ',
                 _ => MASK,
             };
-            bytes[atom.span.range()].fill(filler);
+            for byte in &mut bytes[atom.span.range()] {
+                // What slides alone show may have several lines, in a list or quotation too.
+                if *byte != b'\n'
+                    || filler == MASK && !matches!(atom.kind, AtomKind::Slide)
+                {
+                    *byte = filler;
+                }
+            }
         }
         String::from_utf8(bytes).expect("atoms start and end at ASCII characters")
     }
@@ -99,8 +134,12 @@ impl Scan {
 
 /// Finds the atoms of `source`, leaving out `opaque`: code blocks and raw HTML, in order.
 pub(super) fn scan(source: &str, opaque: &[Span]) -> Scan {
-    let mut scanner =
-        Scanner { source, bytes: source.as_bytes(), found: Scan::default() };
+    let mut scanner = Scanner {
+        source,
+        bytes: source.as_bytes(),
+        slides: Vec::new(),
+        found: Scan::default(),
+    };
     let mut opaque = opaque.iter().peekable();
     let mut at = 0;
     while at < source.len() {
@@ -113,8 +152,9 @@ pub(super) fn scan(source: &str, opaque: &[Span]) -> Scan {
             b'\\' => at + 2,
             b'`' => scanner.code_span(at),
             b'$' => scanner.math(at),
-            b':' => scanner.role(at),
-            b'[' => scanner.footnote(at),
+            b':' => scanner.marker(at).unwrap_or_else(|| scanner.role(at)),
+            b'[' | b'(' => scanner.slide(at).unwrap_or_else(|| scanner.footnote(at)),
+            b'*' => scanner.slide_end(at),
             _ => at + 1,
         };
     }
@@ -124,6 +164,8 @@ pub(super) fn scan(source: &str, opaque: &[Span]) -> Scan {
 struct Scanner<'a> {
     source: &'a str,
     bytes: &'a [u8],
+    /// Where marks for slides close.
+    slides: Vec<usize>,
     found: Scan,
 }
 
@@ -305,6 +347,79 @@ impl Scanner<'_> {
             }
         }
         None
+    }
+
+    /// A line `:begin_tab:`, `:end_tab:`, `:begin_solution:` or `:end_solution:`.
+    fn marker(&mut self, at: usize) -> Option<usize> {
+        let before = &self.source[..at];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        if !unquoted(&before[line_start..]).is_empty() {
+            return None;
+        }
+        let line = self.line_at(at).trim_end();
+        let (is_open, rest) = match line.strip_prefix(":begin_") {
+            Some(rest) => (true, rest),
+            None => (false, line.strip_prefix(":end_")?),
+        };
+        let (name, argument) = rest.split_once(':')?;
+        let region =
+            [Region::Tab, Region::Solution].into_iter().find(|r| r.name() == name)?;
+        let argument = argument.trim().trim_matches('`').trim().to_owned();
+        let span = Span::new(at..at + line.len());
+        if is_open && region == Region::Tab && argument.is_empty() {
+            self.found.findings.push(Finding {
+                span,
+                message: "a tab without a name".into(),
+                help: "say what it is for: :begin_tab:`pytorch`".into(),
+                is_error: true,
+            });
+        }
+        self.found
+            .atoms
+            .push(Atom { span, kind: AtomKind::Marker { region, is_open, argument } });
+        Some(span.end)
+    }
+
+    /// `[**text**]` and `(**text**)` are shown without the marks, `[~~text~~]` and `(~~text~~)` are
+    /// for slides only.
+    fn slide(&mut self, at: usize) -> Option<usize> {
+        let mark = self.source.get(at + 1..at + 3)?;
+        if !matches!(mark, "**" | "~~") {
+            return None;
+        }
+        let bracket = if self.bytes[at] == b'[' { "]" } else { ")" };
+        let closing = format!("{mark}{bracket}");
+        let rest = &self.source[at + 3..];
+        let length = rest.find(&closing)?;
+        let end = at + 3 + length + 3;
+        let is_link = bracket == "]" && matches!(self.byte(end), b'(' | b'[' | b':')
+            || bracket == ")" && at > 0 && self.bytes[at - 1] == b']';
+        let ends = |(newline, _)| self.paragraph_ends(at + 3 + newline);
+        if is_link || length == 0 || rest[..length].match_indices('\n').any(ends) {
+            return None;
+        }
+        if mark == "~~" {
+            self.found
+                .atoms
+                .push(Atom { span: Span::new(at..end), kind: AtomKind::Slide });
+            return Some(end);
+        }
+        self.found
+            .atoms
+            .push(Atom { span: Span::new(at..at + 3), kind: AtomKind::Slide });
+        self.slides.push(end - 3);
+        Some(at + 3)
+    }
+
+    fn slide_end(&mut self, at: usize) -> usize {
+        let Some(index) = self.slides.iter().position(|&end| end == at) else {
+            return at + 1;
+        };
+        self.slides.swap_remove(index);
+        self.found
+            .atoms
+            .push(Atom { span: Span::new(at..at + 3), kind: AtomKind::Slide });
+        at + 3
     }
 
     /// ``:name:`argument` ``

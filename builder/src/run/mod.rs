@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod output;
+mod reach;
 pub mod report;
 
 use crate::book::{Book, Section};
@@ -68,21 +69,30 @@ pub fn run(
     let mut slots: Vec<Option<SectionRun>> = book.sections.iter().map(|_| None).collect();
     let mut pending = Vec::new();
     let mut cached = 0;
+    let mut plan = Vec::new();
     for &index in wanted {
         let section = &book.sections[index];
         if section.document.cells().next().is_none() {
             continue;
         }
-        match cache.load(section).filter(|_| !options.fresh) {
+        let key = cache.key(section);
+        match cache.load(section, &key).filter(|_| !options.fresh) {
             Some(outputs) => {
                 cached += 1;
                 reporter.section_cached(section);
                 slots[index] = Some(SectionRun { outputs, ..SectionRun::default() });
             }
-            None => pending.push(index),
+            None => {
+                let reason = match options.fresh {
+                    true => "asked for".into(),
+                    false => cache.reason(section, &key),
+                };
+                plan.push((section, reason));
+                pending.push(index);
+            }
         }
     }
-    reporter.plan(pending.len(), cached);
+    reporter.plan(&plan, cached);
 
     // The first engine is started alone: it may have to compile the prelude crate.
     let first = match pending.is_empty() {
@@ -110,7 +120,8 @@ pub fn run(
                         Ok(engine) => {
                             let run = run_section(section, engine, reporter);
                             if run.diagnostics.is_empty() {
-                                cache.store(section, &run.outputs);
+                                // A first run may have made the lock file, or files that cells read.
+                                cache.store(section, &cache.key(section), &run.outputs);
                             }
                             done.lock().expect("no panic under the lock")[index] =
                                 Some(run);

@@ -3,7 +3,7 @@
 use crate::book::Section;
 use crate::document::{Cell, Span};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -57,8 +57,8 @@ impl CellReport {
 
 /// Hears how a run goes; called from several threads.
 pub trait Reporter: Sync {
-    /// Before anything runs: how many sections will, how many came from the cache.
-    fn plan(&self, _to_run: usize, _cached: usize) {}
+    /// Before anything runs: which sections will and why, how many came from the cache.
+    fn plan(&self, _to_run: &[(&Section, String)], _cached: usize) {}
     /// A step before the first cell, such as compiling the prelude crate.
     fn preparing(&self, _step: &str) {}
     /// A section came from the cache.
@@ -151,12 +151,20 @@ impl Terminal {
 }
 
 impl Reporter for Terminal {
-    fn plan(&self, to_run: usize, cached: usize) {
-        self.state.lock().expect("no panic under the lock").to_run = to_run;
-        if to_run > 0 {
+    fn plan(&self, to_run: &[(&Section, String)], cached: usize) {
+        self.state.lock().expect("no panic under the lock").to_run = to_run.len();
+        if !to_run.is_empty() {
             let also =
                 if cached > 0 { format!(", {cached} unchanged") } else { String::new() };
-            self.line(&format!("running {}{also}", count(to_run, "section")));
+            self.line(&format!("running {}{also}", count(to_run.len(), "section")));
+        }
+        // Sections with the same reason share a line.
+        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (section, reason) in to_run {
+            by_reason.entry(reason).or_default().push(&section.slug);
+        }
+        for (reason, sections) in by_reason {
+            self.line(&format!("  {}: {reason}", sections.join(", ")));
         }
     }
 

@@ -49,6 +49,7 @@ pub fn weave(
         bodies.push(Page::new(book, index, outputs, &math, &mut problems).body());
     }
     let references = Page::new(book, 0, &none, &math, &mut problems).references();
+    let words = Page::new(book, 0, &none, &math, &mut problems).word_index();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -108,6 +109,10 @@ pub fn weave(
     };
     files.push(templates.render(book, downloads, "page.html", lost, None)?);
     files.extend(site.url.as_ref().map(|url| sitemap(book, url)));
+    if let Some(words) = words {
+        let page = special(INDEX, "Index", words);
+        files.push(templates.render(book, downloads, "page.html", page, None)?);
+    }
     files.push(search::index(book));
     files.extend(images(book));
     files.extend(fonts::files());
@@ -140,6 +145,8 @@ fn sitemap(book: &Book, url: &str) -> OutFile {
     xml.push_str("</urlset>\n");
     OutFile { path: "sitemap.xml".into(), bytes: xml.into_bytes() }
 }
+/// The page of the book's index.
+const INDEX: &str = "book-index";
 
 /// Whether the section has a notebook: all but the openings of chapters without a cell.
 pub(crate) fn has_notebook(section: &Section) -> bool {
@@ -289,11 +296,16 @@ fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
             }
         }
     }
-    if !book.references.is_empty() {
+    let has_index = !super::reference::index(book).is_empty();
+    let ends = [
+        (!book.references.is_empty(), "references".to_owned(), "References"),
+        (has_index, INDEX.to_owned(), "Index"),
+    ];
+    for (_, slug, title) in ends.into_iter().filter(|(is_there, ..)| *is_there) {
         entries.push(Entry {
-            url: Some("references.html".into()),
+            url: Some(format!("{slug}.html")),
             number: None,
-            title: "References".into(),
+            title: title.into(),
             is_current: false,
             is_open: false,
             children: Vec::new(),

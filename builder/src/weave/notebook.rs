@@ -4,6 +4,7 @@ mod markdown;
 
 use super::OutFile;
 use crate::book::{Book, Section};
+use crate::document::inline::walk_blocks;
 use crate::document::{Block, BlockKind, Cell};
 use crate::run::output::{Output, SectionOutputs};
 use markdown::Markdown;
@@ -19,14 +20,21 @@ pub fn weave(book: &Book, outputs: &[SectionOutputs], index: usize) -> Vec<u8> {
     let mut notebook = Notebook::new(book, index);
     notebook.title(section);
     let mut count = 0;
+    // Cells of solutions, which the reader is to find.
+    let mut left_out = 0;
     for block in &section.document.blocks {
         match &block.kind {
             BlockKind::Cell(cell) => {
                 let given = outputs.cells.get(count).map_or(&[][..], Vec::as_slice);
                 count += 1;
-                notebook.code(cell, given, count);
+                notebook.code(cell, given, count - left_out);
                 notebook.caption(section, block, cell);
             }
+            BlockKind::Solution(blocks) => walk_blocks(blocks, &mut |block| {
+                let is_cell = usize::from(matches!(block.kind, BlockKind::Cell(_)));
+                count += is_cell;
+                left_out += is_cell;
+            }),
             BlockKind::Heading { .. } => {
                 notebook.end_text();
                 notebook.text.block(block);

@@ -1,7 +1,9 @@
 //! What references and citations say; each format sets the words in its own way.
 
-use crate::book::{Book, Reference, Target, TargetKind};
-use crate::document::{Inline, RefStyle};
+use crate::book::{Book, Reference, Role, Target, TargetKind};
+use crate::document::inline::plain_text;
+use crate::document::{BlockKind, Inline, InlineKind, RefStyle, Toc};
+use std::collections::BTreeMap;
 
 /// The words of a reference.
 #[derive(Debug, PartialEq)]
@@ -32,7 +34,108 @@ pub(super) fn kind(kind: TargetKind) -> &'static str {
         TargetKind::Figure => "Figure",
         TargetKind::Table => "Table",
         TargetKind::Equation => "Equation",
+        TargetKind::Exercise => "Exercise",
+        TargetKind::Term => "Term",
     }
+}
+
+/// A line of a list of pages.
+pub(super) struct Listed {
+    /// 1 for a page, 2 for what stands on it or below it.
+    pub(super) level: usize,
+    pub(super) number: Option<String>,
+    pub(super) title: String,
+    pub(super) section: usize,
+    pub(super) anchor: String,
+}
+
+/// What a list of pages in section `index` lists.
+pub(super) fn listed(book: &Book, index: usize, toc: &Toc) -> Vec<Listed> {
+    let mut lines = Vec::new();
+    for (page, _) in &toc.pages {
+        let Some(section) = book.linked_section(index, &format!("{page}.md")) else {
+            continue;
+        };
+        list_page(book, section, 1, toc, &mut lines);
+        if book.sections[section].role == Role::Chapter && toc.depth > 1 {
+            let below = book.sections[section + 1..]
+                .iter()
+                .take_while(|s| s.role == Role::Section);
+            for offset in 0..below.count() {
+                list_page(book, section + 1 + offset, 2, toc, &mut lines);
+            }
+        }
+    }
+    lines
+}
+
+fn list_page(
+    book: &Book,
+    index: usize,
+    level: usize,
+    toc: &Toc,
+    lines: &mut Vec<Listed>,
+) {
+    let section = &book.sections[index];
+    let number = |number: Option<&String>| number.filter(|_| toc.is_numbered).cloned();
+    lines.push(Listed {
+        level,
+        number: number(section.number.as_ref()),
+        title: plain_text(&section.document.title),
+        section: index,
+        anchor: String::new(),
+    });
+    if section.role == Role::Chapter || level == toc.depth {
+        return;
+    }
+    for block in &section.document.blocks {
+        let BlockKind::Heading { level: 2, text, anchor, .. } = &block.kind else {
+            continue;
+        };
+        lines.push(Listed {
+            level: level + 1,
+            number: number(section.numbers.get(&block.span.start)),
+            title: plain_text(text),
+            section: index,
+            anchor: anchor.clone(),
+        });
+    }
+}
+
+/// The place of a word of the book's index on its page; a page is listed once.
+pub(super) fn index_anchor(term: &str) -> String {
+    format!("index-{}", crate::document::inline::slug(term))
+}
+
+/// The words of the book's index with the sections in which they stand.
+pub(super) fn index(book: &Book) -> Vec<(String, Vec<usize>)> {
+    let mut words: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (index, section) in book.sections.iter().enumerate() {
+        section.document.walk_inlines(|inline| {
+            if let InlineKind::Index(term) = &inline.kind {
+                let sections =
+                    words.entry((term.to_lowercase(), term.clone())).or_default();
+                if sections.last() != Some(&index) {
+                    sections.push(index);
+                }
+            }
+        });
+    }
+    words.into_iter().map(|((_, term), sections)| (term, sections)).collect()
+}
+
+/// What a tab is called: `PyTorch`, `MXNet / JAX`.
+pub(super) fn tab_title(names: &[String]) -> String {
+    let known = |name: &String| match name.as_str() {
+        "pytorch" => "PyTorch".into(),
+        "tensorflow" => "TensorFlow".into(),
+        "mxnet" => "MXNet".into(),
+        "jax" => "JAX".into(),
+        "rust" => "Rust".into(),
+        "all" => "All".into(),
+        _ => name.clone(),
+    };
+    names.iter().map(known).collect::<Vec<String>>().join(" / ")
 }
 
 /// The entries of a citation, in the order written.

@@ -282,3 +282,49 @@ fn deep_nesting_is_refused() {
     read(&("*a **b ".repeat(3000)));
     read(&("[".repeat(3000) + &"](x)".repeat(3000)));
 }
+
+#[test]
+fn regions_hold_what_stands_between_their_marks() {
+    let found = blocks(
+        "a\n:begin_tab:`x, y`\nb\n\n- c\n:end_tab:\n:begin_tab:`z`\nd\n:end_tab:\n\
+         :begin_tab:`x`\ne\n:end_tab:\n\n> :begin_solution:\n> f\n> :end_solution:\n",
+    );
+    let [BlockKind::Paragraph(_), BlockKind::Tabs(one), BlockKind::Tabs(two), quote] =
+        &found[..]
+    else {
+        panic!("{found:?}")
+    };
+    assert_eq!((&*one[0].names, one[0].blocks.len()), (&["x".into(), "y".into()][..], 2));
+    assert_eq!((one.len(), two.len()), (2, 1));
+    assert!(matches!(quote, BlockKind::Quote(inner)
+        if matches!(&inner[..], [Block { kind: BlockKind::Solution(_), .. }])));
+    assert_eq!(mistakes(":begin_tab:`x`\na\n"), ["3:1: `:begin_tab:` is never closed"]);
+    assert_eq!(mistakes("a\n:end_tab:\n"), ["4:1: `:end_tab:` without its beginning"]);
+    assert_eq!(
+        mistakes(":begin_tab:`x`\n```rust\n1\n```\n:end_tab:\n"),
+        ["4:1: a cell cannot stand in a tab"]
+    );
+}
+
+#[test]
+fn cells_of_solutions_are_run_in_order() {
+    let (document, found) = read(
+        "# T\n```rust\na\n```\n:begin_solution:\n```rust\nb\n```\n:end_solution:\n```rust\nc\n```\n",
+    );
+    assert_eq!(found, [""; 0]);
+    let cells: Vec<_> = document.cells().map(|(cell, _)| cell.code.as_str()).collect();
+    assert_eq!(cells, ["a", "b", "c"]);
+}
+
+#[test]
+fn marks_of_slides_are_not_shown() {
+    let shown = |body: &str| match &blocks(body)[0] {
+        BlockKind::Paragraph(text) => inline::plain_text(text),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shown("[**a $x$ `c`**], (**b**)."), "a x c, b.");
+    let words = shown("a [~~b *c*\nd~~] e (~~f~~)");
+    assert_eq!(words.split_whitespace().collect::<Vec<_>>(), ["a", "e"]);
+    assert!(matches!(&inlines("[**a**](b.md)")[0], InlineKind::Link { .. }));
+    assert_eq!(shown("f(**x) [y"), "f(**x) [y");
+}

@@ -3,16 +3,18 @@
 use super::highlight::highlight;
 use super::{Heading, escape, root_of, svg};
 use crate::book::{Book, Section, TargetKind};
+use crate::config::Solutions;
 use crate::diagnostic::Diagnostic;
-use crate::document::inline::plain_text;
+use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{
-    Align, Block, BlockKind, Cell, Inline, InlineKind, RefStyle, Span,
+    Align, Block, BlockKind, Cell, Inline, InlineKind, RefStyle, Span, Tab, Term, Toc,
 };
 use crate::run::output::{MimeBundle, Output, SectionOutputs};
 use crate::weave::image::Image;
 use crate::weave::math::MathMl;
 use crate::weave::reference::{self, Words};
 use math_core::MathDisplay;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// A page being written.
@@ -26,6 +28,9 @@ pub(super) struct Page<'a> {
     contents: Vec<Heading>,
     /// Footnotes in the order of their first use.
     notes: Vec<String>,
+    /// Words of the book's index that have their place on this page.
+    indexed: BTreeSet<String>,
+    tabs: usize,
     cells: usize,
     drawings: usize,
 }
@@ -54,6 +59,8 @@ impl<'a> Page<'a> {
             html: String::new(),
             contents: Vec::new(),
             notes: Vec::new(),
+            indexed: BTreeSet::new(),
+            tabs: 0,
             cells: 0,
             drawings: 0,
         }
@@ -146,6 +153,24 @@ impl<'a> Page<'a> {
                     format!("<aside class=\"note {kind}\"><p class=\"kind\">{kind}</p>");
                 self.wrapped(&open, blocks, "</aside>");
             }
+            BlockKind::Exercise { label, blocks } => {
+                let number = escape(self.number(span).unwrap_or_default());
+                let id = id(label.as_deref());
+                let open = format!(
+                    "<div class=\"exercise\"{id}><span class=\"number\">{number}</span><div>"
+                );
+                self.wrapped(&open, blocks, "</div></div>");
+            }
+            BlockKind::Solution(blocks) => match self.book.config.solutions {
+                Solutions::Collapsed => {
+                    let open = "<details class=\"solution\"><summary>Solution</summary>";
+                    self.wrapped(open, blocks, "</details>");
+                }
+                Solutions::Hidden => self.skip_cells(blocks),
+            },
+            BlockKind::Tabs(tabs) => self.tabs(tabs),
+            BlockKind::Toc(toc) => self.toc(toc),
+            BlockKind::Glossary(terms) => self.glossary(terms),
             BlockKind::Rule => self.html.push_str("<hr>\n"),
             BlockKind::Html(html) => {
                 self.html.push_str(html);
@@ -159,6 +184,96 @@ impl<'a> Page<'a> {
         let _ = writeln!(self.html, "{open}");
         self.blocks(blocks);
         let _ = writeln!(self.html, "{close}");
+    }
+
+    /// Outputs are counted in the chapter's order, shown or not.
+    fn skip_cells(&mut self, blocks: &[Block]) {
+        walk_blocks(blocks, &mut |block| {
+            self.cells += usize::from(matches!(block.kind, BlockKind::Cell(_)));
+        });
+    }
+
+    /// Tabs that work without a script: buttons of which one is pressed.
+    fn tabs(&mut self, tabs: &'a [Tab]) {
+        self.tabs += 1;
+        let group = format!("tabs-{}", self.tabs);
+        self.html.push_str("<div class=\"tabs\">\n");
+        for (number, tab) in tabs.iter().enumerate() {
+            let title = escape(&reference::tab_title(&tab.names));
+            let checked = if number == 0 { " checked" } else { "" };
+            let open = format!(
+                "<label><input type=\"radio\" name=\"{group}\"{checked}>{title}</label>\n<div class=\"tab\">"
+            );
+            self.wrapped(&open, &tab.blocks, "</div>");
+        }
+        self.html.push_str("</div>\n");
+    }
+
+    fn toc(&mut self, toc: &Toc) {
+        self.html.push_str("<ul class=\"toc\">\n");
+        for line in reference::listed(self.book, self.index, toc) {
+            let number = line.number.map_or(String::new(), |number| {
+                format!("<span class=\"number\">{}</span> ", escape(&number))
+            });
+            let address = escape(&self.address(line.section, &line.anchor));
+            let (level, title) = (line.level, escape(&line.title));
+            let _ = writeln!(
+                self.html,
+                "<li class=\"level-{level}\"><a href=\"{address}\">{number}{title}</a></li>"
+            );
+        }
+        self.html.push_str("</ul>\n");
+    }
+
+    fn glossary(&mut self, terms: &[Term]) {
+        self.html.push_str("<dl class=\"glossary\">\n");
+        for term in terms {
+            let (label, name) = (escape(&Term::label(&term.name)), escape(&term.name));
+            let text = self.inlines(&term.text);
+            let _ = writeln!(self.html, "<dt id=\"{label}\">{name}</dt><dd>{text}</dd>");
+        }
+        self.html.push_str("</dl>\n");
+    }
+
+    /// The book's index; none if no word is marked.
+    pub(super) fn word_index(mut self) -> Option<String> {
+        let words = reference::index(self.book);
+        if words.is_empty() {
+            return None;
+        }
+        self.html.push_str("<ul class=\"index\">\n");
+        let mut group = "";
+        for (word, sections) in &words {
+            let (name, class) = match word.split_once('!') {
+                Some((parent, name)) => {
+                    if parent != group && !words.iter().any(|(other, _)| other == parent)
+                    {
+                        let _ = writeln!(self.html, "<li>{}</li>", escape(parent));
+                    }
+                    group = parent;
+                    (name, " class=\"below\"")
+                }
+                None => {
+                    group = word;
+                    (word.as_str(), "")
+                }
+            };
+            let links = sections.iter().map(|&index| {
+                let section = &self.book.sections[index];
+                let title = plain_text(&section.document.title);
+                let shown = section.number.clone().unwrap_or(title);
+                let anchor = escape(&reference::index_anchor(word));
+                format!(
+                    "<a href=\"{}.html#{anchor}\">{}</a>",
+                    section.slug,
+                    escape(&shown)
+                )
+            });
+            let links = links.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(self.html, "<li{class}>{} {links}</li>", escape(name));
+        }
+        self.html.push_str("</ul>\n");
+        Some(self.html)
     }
 
     fn heading(
@@ -472,6 +587,13 @@ impl<'a> Page<'a> {
             InlineKind::Ref { style, label } => self.reference(*style, label),
             InlineKind::Cite { textual, keys } => self.citation(*textual, keys),
             InlineKind::FootnoteRef(name) => self.footnote(name),
+            InlineKind::Index(term) => match self.indexed.insert(term.clone()) {
+                true => format!(
+                    "<span id=\"{}\"></span>",
+                    escape(&reference::index_anchor(term))
+                ),
+                false => String::new(),
+            },
             InlineKind::LineBreak => "<br>\n".into(),
             InlineKind::SoftBreak => "\n".into(),
             InlineKind::Html(html) => html.clone(),

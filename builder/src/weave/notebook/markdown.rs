@@ -139,6 +139,50 @@ impl<'a> Markdown<'a> {
                 let title = format!("**{}{rest}**", first.to_uppercase());
                 quoted(&format!("{title}\n\n{}", self.blocks(blocks)))
             }
+            BlockKind::Exercise { label: _, blocks } => {
+                let number = self.number(block).unwrap_or_default();
+                let text = self.blocks(blocks);
+                format!("**{number}** {text}")
+            }
+            // The reader of a notebook is about to solve the exercise.
+            BlockKind::Solution(_) => return None,
+            BlockKind::Tabs(tabs) => {
+                let texts: Vec<String> = tabs
+                    .iter()
+                    .map(|tab| {
+                        let title = escaped(&reference::tab_title(&tab.names));
+                        format!("**{title}**\n\n{}", self.blocks(&tab.blocks))
+                    })
+                    .collect();
+                texts.join("\n\n")
+            }
+            BlockKind::Toc(toc) => {
+                let lines = reference::listed(self.book, self.index, toc)
+                    .into_iter()
+                    .map(|line| {
+                        let indent = "  ".repeat(line.level - 1);
+                        let number = line
+                            .number
+                            .map_or(String::new(), |number| format!("{number} "));
+                        let (title, notebook) =
+                            (escaped(&line.title), self.notebook(line.section));
+                        format!("{indent}- [{number}{title}]({notebook})")
+                    });
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            BlockKind::Glossary(terms) => {
+                let lines: Vec<String> = terms
+                    .iter()
+                    .map(|term| {
+                        format!(
+                            "- **{}**: {}",
+                            escaped(&term.name),
+                            self.inlines(&term.text)
+                        )
+                    })
+                    .collect();
+                lines.join("\n")
+            }
             BlockKind::Rule => "---".into(),
             BlockKind::Html(html) => html.clone(),
             BlockKind::Footnote { .. } => return None,
@@ -216,6 +260,7 @@ impl<'a> Markdown<'a> {
                 });
                 format!("<sup>{}</sup>", number + 1)
             }
+            InlineKind::Index(_) => String::new(),
             InlineKind::LineBreak => "  \n".into(),
             InlineKind::SoftBreak => "\n".into(),
             InlineKind::Html(html) => html.clone(),

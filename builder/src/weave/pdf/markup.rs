@@ -11,8 +11,9 @@ use crate::book::{Book, Role, Section};
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
 use crate::document::inline::{plain_text, walk_blocks};
-use crate::document::{BlockKind, Span};
+use crate::document::{BlockKind, Span, Term};
 use crate::run::output::SectionOutputs;
+use crate::weave::reference;
 use escape::quoted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -124,11 +125,17 @@ fn anchors(book: &Book) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for section in &book.sections {
         walk_blocks(&section.document.blocks, &mut |block| {
+            if let BlockKind::Glossary(terms) = &block.kind {
+                found.extend(
+                    terms.iter().map(|term| place(section, &Term::label(&term.name))),
+                );
+            }
             let anchor = match &block.kind {
                 BlockKind::Heading { anchor, .. } => Some(anchor),
                 BlockKind::Cell(cell) => cell.attrs.label.as_ref(),
                 BlockKind::Math { label, .. }
                 | BlockKind::Figure { label, .. }
+                | BlockKind::Exercise { label, .. }
                 | BlockKind::Table { label, .. } => label.as_ref(),
                 _ => None,
             };
@@ -228,6 +235,9 @@ fn main(book: &Book, shared: &mut Shared) -> Sheet {
             pen.text.push_str("]),\n");
         }
         pen.text.push_str(")\n");
+    }
+    if !reference::index(book).is_empty() {
+        pen.text.push_str("#b.word-index()\n");
     }
     pen.sheet("/book.typ".into())
 }

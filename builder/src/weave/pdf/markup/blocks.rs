@@ -4,7 +4,9 @@ use super::super::picture;
 use super::escape::{self, quoted};
 use super::{OriginKind, Pen, place, title_level};
 use crate::book::{Role, TargetKind};
-use crate::document::{Align, Block, BlockKind, Cell, Inline, Span};
+use crate::config::Solutions;
+use crate::document::inline::walk_blocks;
+use crate::document::{Align, Block, BlockKind, Cell, Inline, Span, Term};
 use crate::run::output::{MimeBundle, Output};
 use crate::weave::reference;
 use base64::Engine as _;
@@ -59,6 +61,52 @@ impl Pen<'_> {
             BlockKind::Quote(blocks) => self.boxed("#b.quotation[", blocks),
             BlockKind::Admonition { kind, blocks } => {
                 self.boxed(&format!("#b.admonition({})[", quoted(kind)), blocks);
+            }
+            BlockKind::Exercise { label, blocks } => {
+                self.text.push_str("#b.exercise(");
+                let number = self.section().numbers.get(&span.start);
+                self.text
+                    .push_str(&number.map_or("none".into(), |number| quoted(number)));
+                if let Some(label) = label {
+                    self.at(label);
+                }
+                self.boxed(")[", blocks);
+            }
+            BlockKind::Solution(blocks) => match self.book.config.solutions {
+                Solutions::Collapsed => self.boxed("#b.solution[", blocks),
+                Solutions::Hidden => walk_blocks(blocks, &mut |block| {
+                    self.cells += usize::from(matches!(block.kind, BlockKind::Cell(_)));
+                }),
+            },
+            BlockKind::Tabs(tabs) => {
+                for tab in tabs {
+                    let title = quoted(&reference::tab_title(&tab.names));
+                    self.boxed(&format!("#b.tab({title})["), &tab.blocks);
+                    self.text.push('\n');
+                }
+            }
+            BlockKind::Toc(toc) => {
+                for line in reference::listed(self.book, self.index, toc) {
+                    let to = self.reachable(line.section, &line.anchor);
+                    let number = line.number.as_deref().map_or("none".into(), quoted);
+                    let _ = writeln!(
+                        self.text,
+                        "#b.listed({}, {number}, {})[{}]",
+                        line.level,
+                        quoted(&to),
+                        escape::text(&line.title)
+                    );
+                }
+            }
+            BlockKind::Glossary(terms) => {
+                for term in terms {
+                    self.text.push_str("#b.term(");
+                    self.text.push_str(&quoted(&term.name));
+                    self.at(&Term::label(&term.name));
+                    self.text.push_str(")[");
+                    self.inlines(&term.text);
+                    self.text.push_str("]\n");
+                }
             }
             BlockKind::Rule => self.text.push_str("#b.rule()"),
             // Notes stand where they are used; HTML is for the site.

@@ -39,6 +39,9 @@ impl Pen<'_> {
             InlineKind::Ref { style, label } => self.reference(*style, label),
             InlineKind::Cite { textual, keys } => self.citation(*textual, keys),
             InlineKind::FootnoteRef(name) => self.footnote(name),
+            InlineKind::Index(term) => {
+                let _ = write!(self.text, "#b.index-mark({});", quoted(term));
+            }
             InlineKind::LineBreak => self.text.push_str(" \\\n"),
             InlineKind::SoftBreak => self.text.push('\n'),
             InlineKind::Html(_) => {}
@@ -100,7 +103,7 @@ impl Pen<'_> {
     }
 
     /// The place of an anchor, or of its page if there is no such anchor.
-    fn reachable(&self, section: usize, anchor: &str) -> String {
+    pub(super) fn reachable(&self, section: usize, anchor: &str) -> String {
         let section = &self.book.sections[section];
         let to = place(section, anchor);
         if self.shared.anchors.contains(&to) { to } else { section.slug.clone() }
