@@ -13,6 +13,7 @@ mod index;
 mod inplace;
 mod linalg;
 mod nested;
+mod normalize;
 mod pick;
 mod pointwise;
 mod pooling;
@@ -74,7 +75,8 @@ impl Tensor {
         }
     }
 
-    /// The tensor with the elements that `fill` writes, row after row, all of them.
+    /// The tensor with the elements that `fill` writes, row after row, all of them; it is not
+    /// called if there are none.
     #[track_caller]
     pub(crate) fn filled<T: Element>(
         shape: Shape,
