@@ -2,7 +2,7 @@
 //!
 //! A type with a method `evcxr_display(&self)` shows itself when it is the last expression
 //! of a cell; [`display`] shows it at any other place. Such a method calls [`html`], [`svg`],
-//! [`png`] or [`text`], or builds a [`Bundle`] with several forms of the same thing.
+//! [`png()`] or [`text`], or builds a [`Bundle`] with several forms of the same thing.
 //!
 //! How a display reaches the reader depends on who runs the code:
 //!

@@ -1,5 +1,8 @@
-//! Tensors, automatic differentiation, random numbers and rich display: the crate that
-//! the book uses and, chapter by chapter, builds.
+#![doc = include_str!("../README.md")]
+//!
+//! # What to know first
+//!
+//! A tensor that asks for it gets a gradient:
 //!
 //! ```
 //! use d2l::prelude::*;

@@ -352,3 +352,29 @@ fn kernels_of_3_by_3_are_as_exact_in_single_precision() {
         }
     }
 }
+
+/// With few channels, another algorithm computes in `f32`.
+#[test]
+fn few_channels_are_as_exact_in_single_precision() {
+    for (n, c, o, h, w, kernel, padding) in [
+        (9, 1, 6, 28, 28, [5, 5], [2, 2]),
+        (3, 6, 16, 14, 14, [5, 5], [0, 0]),
+        (2, 3, 7, 9, 30, [3, 5], [0, 1]),
+        (1, 2, 25, 6, 40, [2, 1], [1, 0]),
+        (2, 5, 3, 11, 11, [4, 7], [3, 6]),
+    ] {
+        let run = |dtype| {
+            let leaf = |x: Tensor| x.to_dtype(dtype).requires_grad();
+            let x = leaf(numbers([n, c, h, w], 1));
+            let (k, b) =
+                (leaf(numbers([o, c, kernel[0], kernel[1]], 2)), leaf(numbers([o], 3)));
+            let y = x.conv2d(&k, Some(&b), [1, 1], padding);
+            (&y * &y).sum().backward();
+            [y.detach(), x.grad().unwrap(), k.grad().unwrap(), b.grad().unwrap()]
+        };
+        for (found, expected) in run(DType::F32).iter().zip(run(DType::F64)) {
+            let error = (found - &expected).abs().max() / expected.abs().max();
+            assert!(error.item() < 2e-6, "{c} to {o} channels, {kernel:?}: {error}");
+        }
+    }
+}

@@ -292,7 +292,7 @@ fn losses_do_not_broadcast() {
 #[test]
 fn tied_parameters_are_one() {
     let shared = nn::Linear::lazy(4);
-    let net = sequential![nn::Linear::lazy(4), nn::Relu];
+    let net = sequential![nn::Linear::lazy(4), nn::Sigmoid];
     struct Tied(Vec<nn::Linear>, nn::Sequential, nn::Dropout);
     impl nn::Module for Tied {
         fn parts(&self) -> nn::Parts<'_> {
@@ -310,7 +310,7 @@ fn tied_parameters_are_one() {
     let net = Tied(vec![shared, second], net, nn::Dropout::new(0.5));
     assert_eq!(net.parameters().numel(), 0);
     net.eval();
-    let x = Tensor::rand([2, 4]);
+    let x = Tensor::rand([64, 4]);
     assert!(net.forward(&x).equal(&net.forward(&x)), "in use nothing is dropped");
     assert_eq!(
         net.parameters().names(),
@@ -383,4 +383,33 @@ fn a_singular_system_is_refused() {
 #[should_panic(expected = "einsum: 'j' in \"ij,jk->ik\" stands for lengths 3 and 4")]
 fn letters_of_two_lengths_are_refused() {
     Tensor::einsum("ij,jk->ik", &[&Tensor::ones([2, 3]), &Tensor::ones([4, 2])]);
+}
+
+/// What a reader writes in a cell, with nothing but the prelude.
+mod reader {
+    use d2l::prelude::*;
+
+    struct CenteredLayer {
+        scale: nn::Parameter,
+    }
+
+    impl nn::Module for CenteredLayer {
+        nn::parts!(scale);
+
+        fn forward(&self, x: &Tensor) -> Tensor {
+            (x - x.mean()) * &self.scale
+        }
+    }
+
+    #[test]
+    fn a_layer_of_ones_own_trains_among_others() {
+        let layer = CenteredLayer { scale: nn::Parameter::new(tensor([1.0])) };
+        let net = sequential![nn::Linear::new(3, 1), layer];
+        let mut optimizer = optim::Sgd::new(net.parameters(), 0.1);
+        let x = tensor([[1.0, 2.0, 3.0], [0.0, -1.0, 1.0]]);
+        net.forward(&x).pow(2).sum().backward();
+        optimizer.step();
+        assert!(net.parameters()["1.scale"].item() < 1.0);
+        assert_eq!(net.layer(1).name(), "CenteredLayer");
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(target_arch = "x86_64")]
+use super::direct;
 use super::{
     float::Float,
     matmul::{Factor, Matrix},
@@ -89,6 +91,18 @@ impl Convolution {
         {
             return;
         }
+        if self.direct(
+            self.channels,
+            self.image,
+            self.window.padding,
+            x,
+            weight,
+            Turned::No,
+            bias,
+            out,
+        ) {
+            return;
+        }
         let weight = Matrix::rows(weight, [self.channels[1], self.rows()]);
         threads::rows_mut(out, self.output(), 1, &|first, out| {
             let mut room = Vec::new();
@@ -127,6 +141,24 @@ impl Convolution {
         {
             return;
         }
+        let [kh, kw] = self.window.kernel;
+        let [ph, pw] = self.window.padding;
+        if ph < kh && pw < kw {
+            let padding = [kh - 1 - ph, kw - 1 - pw];
+            let channels = [self.channels[1], self.channels[0]];
+            if self.direct(
+                channels,
+                self.places,
+                padding,
+                g,
+                weight,
+                Turned::Yes,
+                &[],
+                out,
+            ) {
+                return;
+            }
+        }
         let weight = Matrix::rows(weight, [self.channels[1], self.rows()]).t();
         threads::rows_mut(out, self.input(), 1, &|first, out| {
             let mut room = vec![T::default(); self.rows() * self.seen()];
@@ -142,6 +174,59 @@ impl Convolution {
                 self.window.fold(&room, self.image, self.places, out);
             }
         });
+    }
+
+    /// Convolves without copying columns, if that is possible and faster.
+    #[expect(clippy::too_many_arguments, reason = "one call for both directions")]
+    fn direct<T: Float>(
+        &self,
+        channels: [usize; 2],
+        image: [usize; 2],
+        padding: [usize; 2],
+        x: &[T],
+        weight: &[T],
+        turned: Turned,
+        bias: &[T],
+        out: &mut [T],
+    ) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let kernel = self.window.kernel;
+            let sizes = direct::Sizes { channels, image, padding, kernel };
+            if sizes.suits(self.window.stride)
+                && let Some(x) = T::as_f32(x)
+                && let Some(weight) = T::as_f32(weight)
+                && let Some(bias) = T::as_f32(bias)
+                && let Some(out) = T::as_f32_mut(out)
+            {
+                direct::convolve(sizes, x, weight, turned, bias, out);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Adds the gradient of some images without copying columns, if that is possible and
+    /// faster.
+    fn direct_to_weight<T: Float>(&self, x: &[T], g: &[T], sum: &mut [T]) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let sizes = direct::Sizes {
+                channels: self.channels,
+                image: self.image,
+                padding: self.window.padding,
+                kernel: self.window.kernel,
+            };
+            if sizes.suits(self.window.stride)
+                && let Some(x) = T::as_f32(x)
+                && let Some(g) = T::as_f32(g)
+                && let Some(sum) = T::as_f32_mut(sum)
+            {
+                direct::to_weight(sizes, x, g, sum);
+                return true;
+            }
+        }
+        false
     }
 
     /// The gradient with respect to the kernels.
@@ -161,7 +246,10 @@ impl Convolution {
             let (from, to) = (self.images * i / parts, self.images * (i + 1) / parts);
             let mut room = Vec::new();
             let mut sum = vec![T::default(); self.channels[1] * rows];
-            for image in from..to {
+            let x_part = &x[from * self.input()..to * self.input()];
+            let g_part = &g[from * self.output()..to * self.output()];
+            let direct = self.direct_to_weight(x_part, g_part, &mut sum);
+            for image in if direct { to..to } else { from..to } {
                 let x = &x[image * self.input()..(image + 1) * self.input()];
                 let g = &g[image * self.output()..(image + 1) * self.output()];
                 let g = Matrix::rows(g, [self.channels[1], seen]);

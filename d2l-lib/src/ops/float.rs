@@ -19,6 +19,16 @@ pub(crate) trait Float: Number + std::ops::AddAssign + Default {
     fn sqrt(self) -> Self;
     /// The distribution function of the standard normal distribution.
     fn normal_below(self) -> Self;
+
+    /// The same elements, if they are `f32`.
+    fn as_f32(_values: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    /// The same elements, if they are `f32`.
+    fn as_f32_mut(_values: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
 }
 
 impl Float for f64 {
@@ -57,6 +67,12 @@ impl Float for f64 {
 }
 
 impl Float for f32 {
+    fn as_f32(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
+    }
+    fn as_f32_mut(values: &mut [f32]) -> Option<&mut [f32]> {
+        Some(values)
+    }
     #[inline(always)]
     fn of(value: f64) -> f32 {
         value as f32

@@ -4,6 +4,8 @@
 //! gradients; the functions here only compute, on operands of one dtype.
 
 pub(crate) mod convolve;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod direct;
 pub(crate) mod elementwise;
 pub(crate) mod float;
 pub(crate) mod gather;

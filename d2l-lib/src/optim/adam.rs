@@ -15,12 +15,14 @@ struct Moments {
 }
 
 impl Moments {
-    /// What a step of `lr` adds to a parameter, after `steps` with this one, for which the
-    /// moments are corrected.
-    fn step(self, lr: f64, steps: i32, mean: f64, square: f64) -> f64 {
-        let mean = mean / (1.0 - self.beta1.powi(steps));
-        let square = square / (1.0 - self.beta2.powi(steps));
-        -lr * mean / (square.sqrt() + self.eps)
+    /// What a step of `lr` adds to a parameter with these moments, which are corrected for
+    /// their start: this is step number `steps`.
+    fn step(self, lr: f64, steps: i32) -> impl Fn(f64, f64) -> f64 {
+        let mean_factor = lr / (1.0 - self.beta1.powi(steps));
+        let square_factor = 1.0 / (1.0 - self.beta2.powi(steps));
+        move |mean, square| {
+            -mean_factor * mean / ((square_factor * square).sqrt() + self.eps)
+        }
     }
 }
 
@@ -61,11 +63,12 @@ moments!(Adam, 1e-8, 0.0, 0.0);
 
 optimizer!(Adam, |optimizer, lr, steps, decay| {
     let moments = optimizer.moments;
+    let step = moments.step(lr, steps);
     move |w, g, [m, s]| {
         let g = g + decay * *w;
         *m += (1.0 - moments.beta1) * (g - *m);
         *s = moments.beta2 * *s + (1.0 - moments.beta2) * g * g;
-        *w += moments.step(lr, steps, *m, *s);
+        *w += step(*m, *s);
     }
 });
 
@@ -80,11 +83,12 @@ moments!(AdamW, 1e-8, 0.01, 0.0);
 
 optimizer!(AdamW, |optimizer, lr, steps, decay| {
     let moments = optimizer.moments;
+    let step = moments.step(lr, steps);
     move |w, g, [m, s]| {
         *w *= 1.0 - lr * decay;
         *m += (1.0 - moments.beta1) * (g - *m);
         *s = moments.beta2 * *s + (1.0 - moments.beta2) * g * g;
-        *w += moments.step(lr, steps, *m, *s);
+        *w += step(*m, *s);
     }
 });
 
@@ -99,12 +103,13 @@ moments!(Yogi, 1e-3, 0.0, 1e-6);
 
 optimizer!(Yogi, |optimizer, lr, steps, decay| {
     let moments = optimizer.moments;
+    let step = moments.step(lr, steps);
     move |w, g, [m, s]| {
         let g = g + decay * *w;
         let square = g * g;
         *m += (1.0 - moments.beta1) * (g - *m);
         let sign = if *s == square { 0.0 } else { (*s - square).signum() };
         *s -= (1.0 - moments.beta2) * sign * square;
-        *w += moments.step(lr, steps, *m, *s);
+        *w += step(*m, *s);
     }
 });

@@ -6,7 +6,7 @@ use crate::{
     Tensor,
     dtype::{Element, with_float},
     nn::Parameters,
-    ops::elementwise::zip_in_place,
+    ops::{elementwise::zip_in_place, vector::vectorised},
 };
 
 /// The parameters of an optimizer, and `N` tensors of their shapes to remember.
@@ -90,16 +90,9 @@ fn update<T: Element, const N: usize>(
     let gradients = gradient.storage.read::<T>();
     let gradients = &gradients[gradient.layout.offset..];
     let pass = |values: &mut [T]| {
-        unlocked(memories, Vec::with_capacity(N), &mut |kept: &mut [&mut [T]]| {
-            for (i, (value, gradient)) in values.iter_mut().zip(gradients).enumerate() {
-                let mut own = std::array::from_fn(|n| kept[n][i].to_f64());
-                let mut new = value.to_f64();
-                rule(&mut new, gradient.to_f64(), &mut own);
-                for n in 0..N {
-                    kept[n][i] = T::from_f64(own[n]);
-                }
-                *value = T::from_f64(new);
-            }
+        unlocked(memories, Vec::with_capacity(N), &mut |kept| {
+            let kept = kept.each_mut().map(|memory| &mut **memory);
+            each::<T, _, N>(values, gradients, kept, rule);
         });
     };
     let (n, start) = (value.numel(), value.layout.offset);
@@ -113,21 +106,42 @@ fn update<T: Element, const N: usize>(
     }
 }
 
-/// Calls `pass` with the elements of all `memories`, each of which has storage of its own.
-fn unlocked<T: Element>(
-    memories: &[Tensor],
-    mut open: Vec<&mut [T]>,
-    pass: &mut dyn FnMut(&mut [&mut [T]]),
-) {
-    match memories.split_first() {
-        None => pass(&mut open),
-        Some((memory, others)) => memory.storage.write::<T>(|values| {
-            // The same references, for no longer than this one.
-            let mut open: Vec<&mut [T]> = open;
-            open.push(values);
-            unlocked(others, open, pass);
-        }),
+vectorised! {
+    fn each[T: Element, R: Fn(&mut f64, f64, &mut [f64; N]), const N: usize][T, R, N](
+        values: &mut [T], gradients: &[T], memories: [&mut [T]; N], rule: &R,
+    ) {
+        // One length for all, so that the loop has no checks.
+        let n = values.len();
+        let gradients = &gradients[..n];
+        let memories = memories.map(|memory| &mut memory[..n]);
+        for i in 0..n {
+            let mut own = std::array::from_fn(|k| memories[k][i].to_f64());
+            let mut new = values[i].to_f64();
+            rule(&mut new, gradients[i].to_f64(), &mut own);
+            for k in 0..N {
+                memories[k][i] = T::from_f64(own[k]);
+            }
+            values[i] = T::from_f64(new);
+        }
     }
+}
+
+/// Calls `pass` with the elements of all `memories`, each of which has storage of its own.
+fn unlocked<T: Element, const N: usize>(
+    memories: &[Tensor],
+    open: Vec<&mut [T]>,
+    pass: &mut dyn FnMut(&mut [&mut [T]; N]),
+) {
+    let Some((memory, others)) = memories.split_first() else {
+        let open = open.try_into();
+        return pass(&mut open.unwrap_or_else(|_| unreachable!("there are N memories")));
+    };
+    memory.storage.write::<T>(|values| {
+        // The same references, for no longer than this one.
+        let mut open: Vec<&mut [T]> = open;
+        open.push(values);
+        unlocked(others, open, pass);
+    });
 }
 
 /// What optimizers have in common, around the rule of one: options of weight decay, and the

@@ -17,11 +17,10 @@ impl Tensor {
         slope: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Tensor {
         let x = &self.to_dtype(self.dtype().to_float());
-        let of = |x: &Tensor, f: &(dyn Fn(f64) -> f64 + Sync)| with_float!(x.dtype(), T => map::<T, T>(x, |x| T::from_f64(f(x.to_f64()))));
-        record(op, of(x, &value), &[x], |tape, _| {
+        record(op, in_f64(x, value), &[x], |tape, _| {
             tape.edge(x, || {
                 let x = x.saved();
-                move |g: &Tensor| g * of(&x, &slope)
+                move |g: &Tensor| g * in_f64(&x, slope)
             });
         })
     }
@@ -58,6 +57,11 @@ impl Tensor {
     pub fn elu(&self) -> Tensor {
         self.curve("elu", |x| if x > 0.0 { x } else { x.exp_m1() }, |x| x.min(0.0).exp())
     }
+}
+
+#[track_caller]
+fn in_f64(x: &Tensor, f: impl Fn(f64) -> f64 + Sync) -> Tensor {
+    with_float!(x.dtype(), T => map::<T, T>(x, |x| T::from_f64(f(x.to_f64()))))
 }
 
 fn logistic(x: f64) -> f64 {

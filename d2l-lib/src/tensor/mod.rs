@@ -11,6 +11,7 @@ mod file;
 mod format;
 mod index;
 mod inplace;
+mod join;
 mod linalg;
 mod nested;
 mod normalize;

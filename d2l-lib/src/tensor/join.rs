@@ -1,0 +1,66 @@
+//! Tensors in equal parts, repeated, and backwards.
+
+use super::Tensor;
+use crate::shape::axis_of;
+
+impl Tensor {
+    /// `parts` views of equal length along `axis`; the last may be shorter.
+    ///
+    /// # Panics
+    /// If there are to be no parts.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let parts = Tensor::arange(0..5).chunk(2, 0);
+    /// assert_eq!(parts[1].to_vec_i64(), [3, 4]);
+    /// ```
+    #[track_caller]
+    pub fn chunk(&self, parts: usize, axis: i64) -> Vec<Tensor> {
+        assert!(parts > 0, "chunk: a tensor cannot be cut into 0 parts");
+        self.split(self.len_of(axis).div_ceil(parts).max(1), axis)
+    }
+
+    /// The elements `times` times, one copy behind the other along `axis`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([[1, 2]]).repeat(2, 1).to_vec_i64(), [1, 2, 1, 2]);
+    /// ```
+    #[track_caller]
+    pub fn repeat(&self, times: usize, axis: i64) -> Tensor {
+        let length = self.len_of(axis);
+        let at = (0..times * length).map(|i| (i % length) as i64).collect::<Vec<_>>();
+        self.index_select(axis, &crate::tensor(at))
+    }
+
+    /// Every slice along `axis` `times` times, copies side by side.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1, 2]).repeat_each(2, 0).to_vec_i64(), [1, 1, 2, 2]);
+    /// ```
+    #[track_caller]
+    pub fn repeat_each(&self, times: usize, axis: i64) -> Tensor {
+        let length = self.len_of(axis);
+        let at = (0..times * length).map(|i| (i / times) as i64).collect::<Vec<_>>();
+        self.index_select(axis, &crate::tensor(at))
+    }
+
+    /// The slices along `axis` in reverse order.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2], [3, 4]]);
+    /// assert_eq!(x.flip(1).to_vec_i64(), [2, 1, 4, 3]);
+    /// ```
+    #[track_caller]
+    pub fn flip(&self, axis: i64) -> Tensor {
+        let length = self.shape()[axis_of("flip", axis, self.ndim())];
+        let at = (0..length as i64).rev().collect::<Vec<_>>();
+        self.index_select(axis, &crate::tensor(at))
+    }
+}
