@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{elementwise::GRAIN, float::Float, number::is_nan, vector::vectorised};
+use super::{elementwise::GRAIN, float::Float, vector::vectorised};
 use crate::device::threads;
 
 /// Rows of this many elements that are worth a thread.
@@ -73,9 +73,10 @@ pub(crate) fn cross_entropy<T: Float>(
     losses.into_inner().expect("nobody panics with the lock").into_iter().sum()
 }
 
-const LANES: usize = 16;
+/// Four vectors, so that none waits for the one before.
+const LANES: usize = 64;
 
-/// The greatest element; NaN if there is one.
+/// The greatest element that is not NaN: those are found by the sum of the exponentials.
 #[inline(always)]
 fn greatest<T: Float>(row: &[T]) -> T {
     let mut lanes = [T::LOWEST; LANES];
@@ -83,10 +84,14 @@ fn greatest<T: Float>(row: &[T]) -> T {
     let rest = chunks.remainder();
     for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane || is_nan(value) { value } else { *lane };
+            *lane = if value > *lane { value } else { *lane };
         }
     }
-    lanes.iter().chain(rest).fold(T::LOWEST, |a, &b| a.greater(b))
+    let mut top = T::LOWEST;
+    if row.len() >= LANES {
+        top = lanes.iter().fold(top, |top, &lane| if lane > top { lane } else { top });
+    }
+    rest.iter().fold(top, |top, &value| if value > top { value } else { top })
 }
 
 #[inline(always)]
@@ -102,14 +107,17 @@ fn total<T: Float>(row: &[T], mut term: impl FnMut(usize) -> T) -> T {
     for i in whole..row.len() {
         sum += term(i);
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = lanes[i].plus(lanes[i + width]);
+    if whole > 0 {
+        let mut width = LANES / 2;
+        while width > 0 {
+            for i in 0..width {
+                lanes[i] = lanes[i].plus(lanes[i + width]);
+            }
+            width /= 2;
         }
-        width /= 2;
+        sum += lanes[0];
     }
-    sum.plus(lanes[0])
+    sum
 }
 
 /// Writes `exp(x - greatest)`, and gives the greatest and the sum.
