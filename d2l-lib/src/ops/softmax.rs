@@ -94,30 +94,32 @@ fn greatest<T: Float>(row: &[T]) -> T {
     rest.iter().fold(top, |top, &value| if value > top { value } else { top })
 }
 
+/// The sum of `term` of all pairs of elements, in lanes.
 #[inline(always)]
-fn total<T: Float>(row: &[T], mut term: impl FnMut(usize) -> T) -> T {
-    let mut lanes = [T::default(); LANES];
-    let whole = row.len() / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(start + i);
-        }
-    }
+fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
     let mut sum = T::default();
-    for i in whole..row.len() {
-        sum += term(i);
+    for (&a, &b) in rest {
+        sum += term(a, b);
     }
-    if whole > 0 {
-        let mut width = LANES / 2;
-        while width > 0 {
-            for i in 0..width {
-                lanes[i] = lanes[i].plus(lanes[i + width]);
-            }
-            width /= 2;
+    if a.len() < LANES {
+        return sum;
+    }
+    let mut lanes = [T::default(); LANES];
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane = lane.plus(term(a, b));
         }
-        sum += lanes[0];
     }
-    sum
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = lanes[i].plus(lanes[i + width]);
+        }
+        width /= 2;
+    }
+    sum.plus(lanes[0])
 }
 
 /// Writes `exp(x - greatest)`, and gives the greatest and the sum.
@@ -128,7 +130,7 @@ fn exponentials<T: Float>(x: &[T], out: &mut [T]) -> (T, T) {
         *out = x.minus(top).exp();
     }
     let out = &*out;
-    (top, total(out, |i| out[i]))
+    (top, total(out, out, |e, _| e))
 }
 
 vectorised! {
@@ -157,7 +159,7 @@ vectorised! {
     fn softmax_gradient_rows[T: Float][T](y: &[T], g: &[T], length: usize, out: &mut [T]) {
         let rows = y.chunks_exact(length).zip(g.chunks_exact(length));
         for ((y, g), out) in rows.zip(out.chunks_exact_mut(length)) {
-            let sum = total(y, |i| y[i].times(g[i]));
+            let sum = total(y, g, T::times);
             for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
                 *out = y.times(g.minus(sum));
             }
@@ -169,7 +171,7 @@ vectorised! {
     fn log_softmax_gradient_rows[T: Float][T](y: &[T], g: &[T], length: usize, out: &mut [T]) {
         let rows = y.chunks_exact(length).zip(g.chunks_exact(length));
         for ((y, g), out) in rows.zip(out.chunks_exact_mut(length)) {
-            let sum = total(g, |i| g[i]);
+            let sum = total(g, g, |g, _| g);
             for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
                 *out = g.minus(y.exp().times(sum));
             }
