@@ -115,6 +115,7 @@ pub(crate) fn rows_mut<T: Send>(
 }
 
 /// Like [`rows_mut`], for two slices with as many elements.
+#[expect(clippy::type_complexity, reason = "a name would say less")]
 pub(crate) fn rows_mut_2<T: Send, U: Send>(
     rows: (&mut [T], &mut [U]),
     length: usize,
