@@ -95,6 +95,20 @@ fn gradients_add_up_until_they_are_zeroed() {
 }
 
 #[test]
+fn gradients_are_memory_of_their_own() {
+    let (x, y) = (tensor([1.0, 2.0]).requires_grad(), tensor([3.0, 4.0]).requires_grad());
+    let start = tensor([1.0, 1.0]);
+    (&x + &y).backward_with(&start);
+    x.grad().unwrap().mul_(5.0);
+    assert_eq!(y.grad().unwrap().to_vec(), [1.0, 1.0]);
+    assert_eq!(start.to_vec(), [1.0, 1.0]);
+    y.zero_grad();
+    y.sum().backward();
+    y.grad().unwrap().mul_(5.0);
+    assert_eq!(y.grad().unwrap().to_vec(), [5.0, 5.0]);
+}
+
+#[test]
 fn a_value_used_twice_gets_both_gradients() {
     let x = tensor(3.0).requires_grad();
     let y = &x * 2.0;

@@ -97,7 +97,25 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "i_middle" => a.i((.., tensor([[0, 2], [2, 1]]))),
         "i_apart" => a.i((tensor([0, 1]), .., tensor([3, 1]))),
         "i_mixed" => a.i((1, tensor([2, 0]), 1..)),
-        _ => reduce(name, a),
+        "cross_entropy" => a.cross_entropy(&x[1]),
+        "gelu" => a.gelu(),
+        "linear" => a.linear(&x[1], Some(&x[2])),
+        "layer_norm" => a.layer_norm([3, 4], Some(&x[1]), Some(&x[2]), 1e-5),
+        "batch_norm" => a.batch_norm(Some(&x[1]), Some(&x[2]), 1e-5).0,
+        "conv2d" => a.conv2d(&x[1], Some(&x[2]), [1, 1], [0, 0]),
+        "conv2d_s2_p1" => a.conv2d(&x[1], Some(&x[2]), [2, 1], [1, 0]),
+        "conv2d_transposed_s2_p1" => {
+            a.conv2d_transposed(&x[1], Some(&x[2]), [2, 1], [1, 0])
+        }
+        "max_pool2d" => a.max_pool2d([3, 2], [2, 1], [1, 0]),
+        "max_pool2d_2" => a.max_pool2d([2, 2], [2, 2], [0, 0]),
+        "avg_pool2d" => a.avg_pool2d([3, 2], [2, 1], [1, 0]),
+        "avg_pool2d_2" => a.avg_pool2d([2, 2], [2, 2], [0, 0]),
+        _ => match name.rsplit_once("softmax_") {
+            Some(("", axis)) => a.softmax(axis.parse().expect("an axis")),
+            Some((_, axis)) => a.log_softmax(axis.parse().expect("an axis")),
+            None => reduce(name, a),
+        },
     }
 }
 

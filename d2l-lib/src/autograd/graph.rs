@@ -151,6 +151,16 @@ impl Hasher for AddressHasher {
 }
 
 impl Tensor {
+    /// This gradient in memory that no other tensor shows, so that writing it (to clip it,
+    /// say) changes nothing else.
+    #[track_caller]
+    fn owned(mut self) -> Tensor {
+        if self.is_contiguous() && self.storage.is_unshared() {
+            return self;
+        }
+        crate::ops::elementwise::copy(&self)
+    }
+
     /// The sum of two gradients of one tensor; in place if nobody would notice.
     #[track_caller]
     fn plus(mut self, more: Tensor) -> Tensor {
@@ -183,7 +193,7 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
                 State::Leaf(grad) => {
                     *grad = Some(match grad.take() {
                         Some(before) => Box::new(before.plus(gradient)),
-                        None => Box::new(gradient),
+                        None => Box::new(gradient.owned()),
                     });
                     continue;
                 }
@@ -252,15 +262,17 @@ impl Drop for Node {
     /// Takes long chains apart link by link; dropping them recursively would overflow the
     /// stack.
     fn drop(&mut self) {
-        let edges = take_edges(self);
-        if edges.first.is_none() {
-            return;
-        }
-        let mut edges = Vec::from_iter(edges.into_iter());
-        while let Some(edge) = edges.pop() {
+        let mut waiting = Vec::new();
+        let release = |edge: Edge, waiting: &mut Vec<Edge>| {
             if let Some(mut input) = Arc::into_inner(edge.input) {
-                edges.extend(take_edges(&mut input).into_iter());
+                waiting.extend(take_edges(&mut input).into_iter());
             }
+        };
+        for edge in take_edges(self).into_iter() {
+            release(edge, &mut waiting);
+        }
+        while let Some(edge) = waiting.pop() {
+            release(edge, &mut waiting);
         }
     }
 }

@@ -115,6 +115,7 @@ pub(crate) fn rows_mut<T: Send>(
 }
 
 /// Like [`rows_mut`], for two slices with as many elements.
+#[expect(clippy::type_complexity, reason = "a name would say less")]
 pub(crate) fn rows_mut_2<T: Send, U: Send>(
     rows: (&mut [T], &mut [U]),
     length: usize,
@@ -353,10 +354,12 @@ impl Pool {
                     continue;
                 }
                 self.asleep[i].store(true, SeqCst);
-                while !is_new(self.round.0.load(SeqCst)) && !self.retired.load(SeqCst) {
+                if !is_new(self.round.0.load(SeqCst)) && !self.retired.load(SeqCst) {
                     thread::park();
                 }
                 self.asleep[i].store(false, SeqCst);
+                // Woken too late for this job, it stays awake for the next.
+                spins = 0;
             };
             last = round;
             self.active.0.fetch_add(1, SeqCst);

@@ -119,7 +119,7 @@ impl Convolution {
     }
 
     /// The gradient with respect to the input.
-    pub(crate) fn to_input<T: Float + Factor>(
+    pub(crate) fn input_gradient<T: Float + Factor>(
         &self,
         g: &[T],
         weight: &[T],
@@ -208,7 +208,7 @@ impl Convolution {
 
     /// Adds the gradient of some images without copying columns, if that is possible and
     /// faster.
-    fn direct_to_weight<T: Float>(&self, x: &[T], g: &[T], sum: &mut [T]) -> bool {
+    fn direct_weight_gradient<T: Float>(&self, x: &[T], g: &[T], sum: &mut [T]) -> bool {
         #[cfg(target_arch = "x86_64")]
         {
             let sizes = direct::Sizes {
@@ -230,7 +230,12 @@ impl Convolution {
     }
 
     /// The gradient with respect to the kernels.
-    pub(crate) fn to_weight<T: Float + Factor>(&self, x: &[T], g: &[T], out: &mut [T]) {
+    pub(crate) fn weight_gradient<T: Float + Factor>(
+        &self,
+        x: &[T],
+        g: &[T],
+        out: &mut [T],
+    ) {
         out.fill(T::default());
         if self.is_empty() {
             return;
@@ -248,7 +253,7 @@ impl Convolution {
             let mut sum = vec![T::default(); self.channels[1] * rows];
             let x_part = &x[from * self.input()..to * self.input()];
             let g_part = &g[from * self.output()..to * self.output()];
-            let direct = self.direct_to_weight(x_part, g_part, &mut sum);
+            let direct = self.direct_weight_gradient(x_part, g_part, &mut sum);
             for image in if direct { to..to } else { from..to } {
                 let x = &x[image * self.input()..(image + 1) * self.input()];
                 let g = &g[image * self.output()..(image + 1) * self.output()];

@@ -96,40 +96,38 @@ impl Channels {
     }
 }
 
-const LANES: usize = 16;
+const LANES: usize = 32;
 
-/// The sum of `term(i)` for all `i` below `length`, in lanes.
+/// The sum of `term` of all pairs of elements, in lanes.
 #[inline(always)]
-fn total(length: usize, term: impl Fn(usize) -> f64) -> f64 {
+fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(f64, f64) -> f64) -> f64 {
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    let rest: f64 = rest.map(|(a, b)| term(a.to_f64(), b.to_f64())).sum();
     let mut lanes = [0.0; LANES];
-    let whole = length / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(start + i);
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += term(a.to_f64(), b.to_f64());
         }
     }
-    lanes.into_iter().sum::<f64>() + (whole..length).map(term).sum::<f64>()
+    lanes.into_iter().sum::<f64>() + rest
 }
 
 vectorised! {
     fn sum[T: Float][T](x: &[T]) -> f64 {
-        total(x.len(), |i| x[i].to_f64())
+        total(x, x, |x, _| x)
     }
 }
 
 vectorised! {
     fn sum_of_squares[T: Float][T](x: &[T], mean: f64) -> f64 {
-        total(x.len(), |i| {
-            let difference = x[i].to_f64() - mean;
-            difference * difference
-        })
+        total(x, x, |x, _| (x - mean) * (x - mean))
     }
 }
 
 vectorised! {
     fn dot[T: Float][T](x: &[T], y: &[T]) -> f64 {
-        let y = &y[..x.len()];
-        total(x.len(), |i| x[i].to_f64() * y[i].to_f64())
+        total(x, y, |x, y| x * y)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{elementwise::GRAIN, float::Float, number::is_nan, vector::vectorised};
+use super::{elementwise::GRAIN, float::Float, vector::vectorised};
 use crate::device::threads;
 
 /// Rows of this many elements that are worth a thread.
@@ -73,9 +73,10 @@ pub(crate) fn cross_entropy<T: Float>(
     losses.into_inner().expect("nobody panics with the lock").into_iter().sum()
 }
 
-const LANES: usize = 16;
+/// Four vectors, so that none waits for the one before.
+const LANES: usize = 64;
 
-/// The greatest element; NaN if there is one.
+/// The greatest element that is not NaN: those are found by the sum of the exponentials.
 #[inline(always)]
 fn greatest<T: Float>(row: &[T]) -> T {
     let mut lanes = [T::LOWEST; LANES];
@@ -83,24 +84,33 @@ fn greatest<T: Float>(row: &[T]) -> T {
     let rest = chunks.remainder();
     for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane || is_nan(value) { value } else { *lane };
+            *lane = if value > *lane { value } else { *lane };
         }
     }
-    lanes.iter().chain(rest).fold(T::LOWEST, |a, &b| a.greater(b))
+    let mut top = T::LOWEST;
+    if row.len() >= LANES {
+        top = lanes.iter().fold(top, |top, &lane| if lane > top { lane } else { top });
+    }
+    rest.iter().fold(top, |top, &value| if value > top { value } else { top })
 }
 
+/// The sum of `term` of all pairs of elements, in lanes.
 #[inline(always)]
-fn total<T: Float>(row: &[T], mut term: impl FnMut(usize) -> T) -> T {
-    let mut lanes = [T::default(); LANES];
-    let whole = row.len() / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(start + i);
-        }
-    }
+fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
     let mut sum = T::default();
-    for i in whole..row.len() {
-        sum += term(i);
+    for (&a, &b) in rest {
+        sum += term(a, b);
+    }
+    if a.len() < LANES {
+        return sum;
+    }
+    let mut lanes = [T::default(); LANES];
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane = lane.plus(term(a, b));
+        }
     }
     let mut width = LANES / 2;
     while width > 0 {
@@ -120,7 +130,7 @@ fn exponentials<T: Float>(x: &[T], out: &mut [T]) -> (T, T) {
         *out = x.minus(top).exp();
     }
     let out = &*out;
-    (top, total(out, |i| out[i]))
+    (top, total(out, out, |e, _| e))
 }
 
 vectorised! {
@@ -149,7 +159,7 @@ vectorised! {
     fn softmax_gradient_rows[T: Float][T](y: &[T], g: &[T], length: usize, out: &mut [T]) {
         let rows = y.chunks_exact(length).zip(g.chunks_exact(length));
         for ((y, g), out) in rows.zip(out.chunks_exact_mut(length)) {
-            let sum = total(y, |i| y[i].times(g[i]));
+            let sum = total(y, g, T::times);
             for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
                 *out = y.times(g.minus(sum));
             }
@@ -161,7 +171,7 @@ vectorised! {
     fn log_softmax_gradient_rows[T: Float][T](y: &[T], g: &[T], length: usize, out: &mut [T]) {
         let rows = y.chunks_exact(length).zip(g.chunks_exact(length));
         for ((y, g), out) in rows.zip(out.chunks_exact_mut(length)) {
-            let sum = total(g, |i| g[i]);
+            let sum = total(g, g, |g, _| g);
             for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
                 *out = g.minus(y.exp().times(sum));
             }

@@ -75,12 +75,12 @@ macro_rules! vectorised {
                 }
 
                 match $crate::ops::vector::level() {
-                    // SAFETY: `level` found these features on this processor.
                     $crate::ops::vector::Level::Avx512 => {
+                        // SAFETY: `level` found these features on this processor.
                         return unsafe { avx512::<$($param),*>($($arg),*) };
                     }
-                    // SAFETY: as above.
                     $crate::ops::vector::Level::Avx2 => {
+                        // SAFETY: as above.
                         return unsafe { avx2::<$($param),*>($($arg),*) };
                     }
                     $crate::ops::vector::Level::Plain => {}

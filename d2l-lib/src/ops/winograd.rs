@@ -202,6 +202,7 @@ fn lanes(values: &[f32], at: usize) -> Lanes {
 
 vectorised! {
     /// The tiles of one image, transformed: point `p` of tile `t` goes to `p * far + t * channels`.
+    #[expect(clippy::needless_range_loop, reason = "rows and columns change places")]
     fn tiles_in[][](
         pixels: &[f32], tiles: [usize; 2], wide: usize, channels: usize, out: &mut [f32], far: usize,
     ) {
@@ -231,6 +232,7 @@ vectorised! {
 
 vectorised! {
     /// The results of one image from the products of its tiles, channels last.
+    #[expect(clippy::needless_range_loop, reason = "rows and columns change places")]
     fn tiles_out[][](
         products: &[f32], far: usize, tiles: [usize; 2], biases: &[f32], out: &mut [f32],
     ) {

@@ -143,8 +143,14 @@ fn add(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("add", a, b, number);
     let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::plus));
     record("add", out, &[&*a, &b], |tape, _| {
-        edge!(tape, a, [], |g| g.clone());
-        edge!(tape, b, [], |g| g.clone());
+        for x in [&*a, &b] {
+            if x.layout.shape == shape {
+                // Nothing to keep, nothing to allocate.
+                tape.edge(x, || Tensor::clone);
+            } else {
+                edge!(tape, x, [], |g| g.clone());
+            }
+        }
     })
 }
 

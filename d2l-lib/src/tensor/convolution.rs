@@ -82,7 +82,7 @@ impl Tensor {
                         let (g_values, weights) = (g.storage.read::<T>(), weight.storage.read::<T>());
                         let weights = &weights[weight.layout.offset..][..weight.numel()];
                         Tensor::filled(shape, |out| {
-                            sizes.to_input::<T>(&g_values[g.layout.offset..], weights, out)
+                            sizes.input_gradient::<T>(&g_values[g.layout.offset..], weights, out)
                         })
                     })
                 }
@@ -95,7 +95,7 @@ impl Tensor {
                         let (g_values, x_values) = (g.storage.read::<T>(), x.storage.read::<T>());
                         let x_values = &x_values[x.layout.offset..];
                         Tensor::filled(shape, |out| {
-                            sizes.to_weight::<T>(x_values, &g_values[g.layout.offset..], out)
+                            sizes.weight_gradient::<T>(x_values, &g_values[g.layout.offset..], out)
                         })
                     })
                 }
