@@ -73,6 +73,11 @@ impl WarmEngine {
         })
     }
 
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
+        let all = self.session.variables.iter();
+        all.map(|(name, known)| (name.clone(), known.type_name.clone())).collect()
+    }
+
     pub(super) fn stop(&self) -> Arc<Stop> {
         self.runner.stop()
     }
