@@ -10,6 +10,24 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The profile is not the prelude's: of a crate that both use, the two copies must have different
+/// identities, or the compiler takes one for a damaged copy of the other.
+const MANIFEST: &str = r#"[package]
+name = "cell_deps"
+version = "0.0.0"
+edition = "2024"
+
+[workspace]
+
+[lib]
+crate-type = ["dylib"]
+
+[profile.release]
+opt-level = 2
+
+[dependencies]
+"#;
+
 /// Compiled crates: what cells are compiled against, and what the runner loads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Crates {
@@ -56,7 +74,7 @@ pub(super) fn build(
     cache: &Path,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Crates, EngineError> {
-    let mut manifest = "[package]\nname = \"cell_deps\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[lib]\ncrate-type = [\"dylib\"]\n\n[dependencies]\n".to_owned();
+    let mut manifest = MANIFEST.to_owned();
     for (name, requirement) in wanted {
         manifest.push_str(&format!("{name} = {requirement}\n"));
     }
@@ -81,11 +99,11 @@ pub(super) fn build(
 
     let mut child = support
         .cargo()
-        .args(["build", "--release", "--message-format=json", "--manifest-path"])
+        .args(["rustc", "--lib", "--release", "--message-format=json", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(folder.join("target"))
-        .env("RUSTFLAGS", "-Cprefer-dynamic")
+        .args(["--", "-Cprefer-dynamic"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -161,7 +179,8 @@ impl Support {
         let own = self.rustc.with_file_name("cargo");
         let mut command = Command::new(if own.exists() { own } else { "cargo".into() });
         command.env("RUSTC", &self.rustc);
-        for inherited in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"]
+        for inherited in
+            ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"]
         {
             command.env_remove(inherited);
         }
