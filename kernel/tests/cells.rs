@@ -16,6 +16,20 @@ fn cells(cells: &[(&str, &str)]) -> Session {
 }
 
 #[test]
+fn values() {
+    let mut s = cells(&[
+        ("1 + 1", "2"),
+        ("1 + 1;", ""),
+        ("()", ""),
+        ("struct Own; impl Own { fn evcxr_display(&self) { println!(\"own\"); } }", ""),
+        ("Own", ""),
+    ]);
+    assert_eq!(s.stdout, "own\n");
+    let opaque = s.ok("struct Opaque; Opaque");
+    assert!(opaque.starts_with('<') && opaque.ends_with("Opaque>"), "{opaque}");
+}
+
+#[test]
 fn shadowing() {
     cells(&[
         ("let x = 1;", ""),
