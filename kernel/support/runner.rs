@@ -205,6 +205,7 @@ fn serve(shared: &'static Shared) {
             let id = id.parse().unwrap_or(0);
             shared.running.store(id, Ordering::SeqCst);
             match open(path) {
+                Ok(_) if entry == "-" => runtime::finish(id, Ok(Ok(()))),
                 Ok(library) => run(library, entry, id),
                 Err(error) => {
                     let failed = Ok(Err(format!("the cell could not be loaded: {error}")));

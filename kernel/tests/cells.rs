@@ -16,6 +16,20 @@ fn cells(cells: &[(&str, &str)]) -> Session {
 }
 
 #[test]
+fn values() {
+    let mut s = cells(&[
+        ("1 + 1", "2"),
+        ("1 + 1;", ""),
+        ("()", ""),
+        ("struct Own; impl Own { fn evcxr_display(&self) { println!(\"own\"); } }", ""),
+        ("Own", ""),
+    ]);
+    assert_eq!(s.stdout, "own\n");
+    let opaque = s.ok("struct Opaque; Opaque");
+    assert!(opaque.starts_with('<') && opaque.ends_with("Opaque>"), "{opaque}");
+}
+
+#[test]
 fn shadowing() {
     cells(&[
         ("let x = 1;", ""),
@@ -222,4 +236,43 @@ fn a_cell_that_does_not_compile_changes_nothing() {
     let mut s = cells(&[("fn f() -> i32 { 1 }", ""), ("let x = 1;", "")]);
     s.fails("fn f() -> i32 { \"\" }\nlet x = 2;");
     assert_eq!(s.ok("f() + x"), "2");
+}
+
+#[test]
+fn a_crate_is_added_and_variables_stay() {
+    let home = tempfile::tempdir().unwrap();
+    for (name, code) in [
+        (
+            "shout",
+            "pub fn shout(s: &str) -> String { s.to_uppercase() }\npub static N: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);",
+        ),
+        (
+            "two-words",
+            "pub struct Pair<T>(pub T, pub T);\nimpl<T: Clone> Pair<T> { pub fn of(t: T) -> Self { Self(t.clone(), t) } }",
+        ),
+    ] {
+        let folder = home.path().join(name);
+        std::fs::create_dir_all(folder.join("src")).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n"
+        );
+        std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        std::fs::write(folder.join("src/lib.rs"), code).unwrap();
+    }
+    let dep =
+        |name: &str| format!(":dep {name} = {{ path = {:?} }}", home.path().join(name));
+    let mut s = cells(&[("let v = vec![7];", "")]);
+    assert_eq!(s.ok(&format!("{}\nshout::shout(\"a\")", dep("shout"))), "\"A\"");
+    s.ok("shout::N.store(5, std::sync::atomic::Ordering::SeqCst);");
+    s.ok("use shout::shout as loud;");
+    s.ok(&dep("two-words"));
+    assert_eq!(
+        s.ok("let p = two_words::Pair::of(loud(\"b\")); (p.0, &v)"),
+        "(\"B\", [7])"
+    );
+    let error = s.fails(":dep shout = { path = \"/nowhere\" }");
+    assert!(error.message.contains("the crates were not built"), "{}", error.plain);
+    // Still there after a crash.
+    s.fails("std::process::abort();");
+    assert_eq!(s.ok("shout::shout(\"c\")"), "\"C\"");
 }

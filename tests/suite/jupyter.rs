@@ -31,6 +31,22 @@ fn the_kernel_answers_jupyters_client() {
     python(&jupyter, folder.path(), "test_kernel.py", &[]);
 }
 
+/// Jupyter's own suite for kernels.
+#[test]
+fn the_kernel_passes_jupyters_suite() {
+    let Some(jupyter) = jupyter() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    python(&jupyter, folder.path(), "conformance.py", &[]);
+}
+
+/// The rest of the protocol: what the two above do not reach.
+#[test]
+fn the_kernel_answers_while_a_cell_runs() {
+    let Some(jupyter) = jupyter() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    python(&jupyter, folder.path(), "test_protocol.py", &[]);
+}
+
 /// Every section's notebook gives in JupyterLab what the book shows.
 #[test]
 fn a_notebook_from_the_zip_runs_in_jupyterlab() {

@@ -58,6 +58,12 @@ impl EvcxrEngine {
         Ok(engine)
     }
 
+    /// See [`super::Engine::variables`].
+    pub(super) fn variables(&self) -> std::collections::BTreeMap<String, String> {
+        let all = self.context.iter().flat_map(|context| context.variables_and_types());
+        all.map(|(name, type_name)| (name.to_owned(), type_name.to_owned())).collect()
+    }
+
     /// See [`super::Engine::execute`].
     pub(super) fn execute(
         &mut self,

@@ -241,6 +241,15 @@ impl Engine {
         }
     }
 
+    /// The session's variables and their types.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        match &self.inner {
+            #[cfg(target_os = "linux")]
+            Inner::Warm(engine) => engine.variables(),
+            Inner::Evcxr(engine) => engine.variables(),
+        }
+    }
+
     /// Passes on what the threads of earlier cells did since the last cell ended; true if they may
     /// do more, so that it is worth asking again.
     pub fn listen(&mut self, sink: &mut dyn FnMut(Event)) -> bool {

@@ -1,19 +1,25 @@
 //! Requests that need the engine, one after the other.
 
-use super::{Replies, Stop, answer};
+use super::{Known, Replies, Stop, explanation};
 use crate::engine::{
     CellError, CellSource, Engine, EngineConfig, EngineError, ErrorKind, Event,
     MimeBundle, Outcome,
 };
 use jupyter_protocol::{
     ClearOutput, DisplayData, ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest,
-    ExecuteResult, ExecutionCount, JupyterMessage, JupyterMessageContent, Media,
-    ReplyError, ReplyStatus, Status, StreamContent, Transient, UpdateDisplayData,
+    ExecuteResult, ExecutionCount, ExpressionResult, InputRequest, JupyterMessage,
+    JupyterMessageContent, Media, Payload, ReplyError, ReplyStatus, Status,
+    StreamContent, Transient, UpdateDisplayData,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the threads of earlier cells are listened to while nothing runs.
+const LISTEN: Duration = Duration::from_millis(50);
 
 /// The engine of a notebook and its counter.
 pub(super) struct Session {
@@ -22,6 +28,9 @@ pub(super) struct Session {
     count: usize,
     stop: Arc<Stop>,
     replies: Replies,
+    known: Arc<Known>,
+    /// The cell that ran last: what its threads print belongs to it.
+    last: Option<JupyterMessage>,
 }
 
 enum Slot {
@@ -34,39 +43,61 @@ enum Slot {
 
 impl Session {
     /// Starts the engine in the background, so that it is warm when the first cell comes.
-    pub(super) fn start(config: EngineConfig, stop: Arc<Stop>, replies: Replies) -> Self {
+    pub(super) fn start(
+        config: EngineConfig,
+        stop: Arc<Stop>,
+        replies: Replies,
+        known: Arc<Known>,
+    ) -> Self {
         let engine = starting(&config);
-        Self { config, engine, count: 0, stop, replies }
+        Self { config, engine, count: 0, stop, replies, known, last: None }
     }
 
-    /// Answers requests until there are no more to come.
+    /// Runs cells until there are no more to come.
     pub(super) fn serve(mut self, queue: &Receiver<JupyterMessage>) {
-        while let Ok(request) = queue.recv() {
+        let mut more = false;
+        loop {
+            let request = match more {
+                true => queue.recv_timeout(LISTEN),
+                false => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            // What came before the next cell belongs to the last one.
+            more = self.listen();
+            let request = match request {
+                Ok(request) => request,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let JupyterMessageContent::ExecuteRequest(asked) = &request.content else {
-                if !answer(&request, &self.replies) {
-                    tracing::debug!("no answer to {}", request.message_type());
-                }
                 continue;
             };
             let failed = !self.execute(&request, asked);
             if failed && asked.stop_on_error {
                 self.abort(queue);
             }
+            self.last = Some(request);
+            more = self.listen();
         }
+    }
+
+    /// Passes on what threads of earlier cells did; true if they may do more.
+    fn listen(&mut self) -> bool {
+        let (Slot::Ready(engine), Some(request)) = (&mut self.engine, &self.last) else {
+            return false;
+        };
+        let mut output =
+            Output { replies: &self.replies, request, silent: false, input: None };
+        engine.listen(&mut |event| output.event(event))
     }
 
     /// Refuses the cells that were waiting when one failed.
     fn abort(&self, queue: &Receiver<JupyterMessage>) {
         while let Ok(request) = queue.try_recv() {
-            if !matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
-                answer(&request, &self.replies);
-                continue;
-            }
             self.replies.iopub(&request, Status::busy());
             let reply = ExecuteReply {
                 status: ReplyStatus::Aborted,
                 execution_count: ExecutionCount::new(self.count),
-                ..ExecuteReply::default()
+                ..empty_reply()
             };
             self.replies.shell(&request, reply);
             self.replies.iopub(&request, Status::idle());
@@ -86,25 +117,59 @@ impl Session {
             let code = asked.code.clone();
             replies.iopub(request, ExecuteInput { code, execution_count: count });
         }
+        if let Some(page) = self.page(&asked.code) {
+            let payload = vec![Payload::Page { data: page, start: 0 }];
+            let reply = ExecuteReply { execution_count: count, payload, ..empty_reply() };
+            replies.shell(request, reply);
+            replies.iopub(request, Status::idle());
+            return true;
+        }
+        let name = format!("In [{}]", count.value());
+        let (stop, known) = (self.stop.clone(), self.known.clone());
+        let input = asked.allow_stdin.then_some(&*stop);
+        let mut output =
+            Output { replies: &replies, request, silent: asked.silent, input };
+        let mut expressions = HashMap::new();
         let outcome = match self.engine(request, asked.silent) {
             Ok(engine) => {
-                let name = format!("In [{}]", count.value());
                 let cell = CellSource { name, code: asked.code.clone() };
-                let mut output =
-                    Output { replies: &replies, request, silent: asked.silent };
-                engine.execute(&cell, &mut |event| output.event(event)).outcome
+                let outcome =
+                    engine.execute(&cell, &mut |event| output.event(event)).outcome;
+                if let Outcome::Done(_) = outcome {
+                    for (key, code) in asked.user_expressions.iter().flatten() {
+                        let value = evaluate(engine, code);
+                        expressions.insert(key.clone(), value);
+                    }
+                }
+                let mut index = known.index();
+                index.variables = engine.variables();
+                if let Outcome::Done(_) = outcome {
+                    index.read_cell(&asked.code);
+                }
+                outcome
             }
             Err(error) => Outcome::Failed(error),
         };
+        stop.wait_for_input(None);
+        if !asked.silent && asked.store_history {
+            let value = match &outcome {
+                Outcome::Done(Some(value)) => value.get("text/plain"),
+                _ => None,
+            };
+            let value = value.map_or("", String::as_str);
+            known.history().add(self.count, &asked.code, value);
+        }
         let done = match outcome {
             Outcome::Done(value) => {
                 if let Some(data) = value.filter(|_| !asked.silent) {
-                    replies.iopub(request, ExecuteResult::new(count, media(&data)));
+                    let transient = Some(Transient { display_id: None });
+                    let result = ExecuteResult::new(count, media(&data));
+                    replies.iopub(request, ExecuteResult { transient, ..result });
                 }
                 let reply = ExecuteReply {
                     execution_count: count,
-                    user_expressions: Some(Default::default()),
-                    ..ExecuteReply::default()
+                    user_expressions: Some(expressions),
+                    ..empty_reply()
                 };
                 replies.shell(request, reply);
                 true
@@ -122,7 +187,7 @@ impl Session {
                     status: ReplyStatus::Error,
                     execution_count: count,
                     error: Some(Box::new(ReplyError { ename, evalue, traceback })),
-                    ..ExecuteReply::default()
+                    ..empty_reply()
                 };
                 replies.shell(request, reply);
                 false
@@ -130,6 +195,17 @@ impl Session {
         };
         replies.iopub(request, Status::idle());
         done
+    }
+
+    /// What is to be shown beside the notebook, if the cell is `?name` or `name?`.
+    fn page(&self, code: &str) -> Option<Media> {
+        let code = code.trim();
+        let name = code.strip_prefix('?').or_else(|| code.strip_suffix('?'))?.trim();
+        let plain = name.chars().all(|c| c.is_alphanumeric() || "_.:".contains(c));
+        if name.is_empty() || !plain || name.contains('\n') {
+            return None;
+        }
+        self.known.index().inspect(name, name.chars().count()).as_deref().map(explanation)
     }
 
     /// The engine; waits for it, and says what it is doing, if it is not ready yet.
@@ -191,10 +267,20 @@ struct Output<'a> {
     replies: &'a Replies,
     request: &'a JupyterMessage,
     silent: bool,
+    /// Where lines that the cell reads come from; none if nobody is there to type them.
+    input: Option<&'a Stop>,
 }
 
 impl Output<'_> {
     fn event(&mut self, event: Event) {
+        if let Event::Input { prompt, password, reply } = event {
+            // Without anybody to ask the cell reads the end of its input.
+            if let Some(stop) = self.input {
+                stop.wait_for_input(Some(reply));
+                self.replies.stdin(self.request, InputRequest { prompt, password });
+            }
+            return;
+        }
         if self.silent {
             return;
         }
@@ -206,14 +292,34 @@ impl Output<'_> {
                 UpdateDisplayData::new(media(&data), &id).into()
             }
             Event::Display { data, display_id, .. } => {
-                let transient = display_id.map(|id| Transient { display_id: Some(id) });
+                let transient = Some(Transient { display_id });
                 DisplayData { transient, ..DisplayData::new(media(&data)) }.into()
             }
             Event::Clear { wait } => ClearOutput { wait }.into(),
-            // Nobody to ask: the cell reads the end of its input.
-            Event::Input { .. } => return,
+            Event::Input { .. } => unreachable!("answered above"),
         };
         self.replies.iopub(self.request, content);
+    }
+}
+
+/// The schema wants the expressions also where there are none.
+fn empty_reply() -> ExecuteReply {
+    ExecuteReply { user_expressions: Some(HashMap::new()), ..ExecuteReply::default() }
+}
+
+/// The value of an expression that a front end wants to know beside the cell.
+fn evaluate(engine: &mut Engine, code: &str) -> ExpressionResult {
+    let cell = CellSource { name: "expression".into(), code: code.to_owned() };
+    match engine.execute(&cell, &mut |_| {}).outcome {
+        Outcome::Done(value) => ExpressionResult::Ok {
+            data: media(&value.unwrap_or_default()),
+            metadata: Default::default(),
+        },
+        Outcome::Failed(error) => ExpressionResult::Error {
+            ename: name_of(&error),
+            traceback: error.ansi.lines().map(str::to_owned).collect(),
+            evalue: error.message,
+        },
     }
 }
 

@@ -1,22 +1,26 @@
 //! Which request gets which reply.
 //!
-//! Requests on the shell channel are answered one after the other by a thread that owns the engine;
-//! those on the control channel (interrupt, shutdown) at once, whatever the cell is doing.
+//! Cells are run one after the other by a thread that owns the engine. Everything else (completion,
+//! tooltips, history, interrupt, shutdown) is answered at once, whatever the cell is doing.
 
 mod complete;
 mod execute;
+mod history;
+mod index;
 
 use crate::engine::{EngineConfig, Interrupter};
 use crate::wire::{self, ConnectionInfo, Outgoing};
 use execute::Session;
+use history::History;
+use index::Index;
 use jupyter_protocol::{
-    CodeMirrorMode, CommInfoReply, CompleteReply, HelpLink, HistoryReply, InspectReply,
-    InterruptReply, JupyterMessage, JupyterMessageContent, KernelInfoReply, LanguageInfo,
-    ReplyStatus, ShutdownReply, Status,
+    CodeMirrorMode, CommClose, CommInfoReply, CompleteReply, DebugReply, HelpLink,
+    HistoryReply, InspectReply, InterruptReply, JupyterMessage, JupyterMessageContent,
+    KernelInfoReply, LanguageInfo, Media, MediaType, ReplyStatus, ShutdownReply, Status,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -50,17 +54,40 @@ async fn serve(connection: &ConnectionInfo, config: EngineConfig) -> anyhow::Res
     let stop = Arc::new(Stop::default());
     let (requests, queue) = mpsc::channel();
     let replies = Replies { out: sockets.out.clone() };
+    let known = Arc::new(Known {
+        index: Mutex::default(),
+        history: Mutex::new(History::open(&config.cache_dir.join("history"))),
+    });
+    if let Some(source) = config.prelude.as_ref().map(|prelude| prelude.source.clone()) {
+        let known = known.clone();
+        // A thread of its own, also because the parser keeps what it has read for its thread.
+        std::thread::spawn(move || {
+            let mut index = Index::default();
+            index.read_crate(&source);
+            known.index().take_over(index);
+        });
+    }
     let worker = {
-        let stop = stop.clone();
-        let replies = replies.clone();
-        std::thread::spawn(move || Session::start(config, stop, replies).serve(&queue))
+        let (stop, replies, known) = (stop.clone(), replies.clone(), known.clone());
+        std::thread::spawn(move || {
+            Session::start(config, stop, replies, known).serve(&queue);
+        })
     };
     loop {
         tokio::select! {
             request = sockets.shell.recv() => {
                 let Some(request) = request else { break };
-                if requests.send(request).is_err() {
+                let run = matches!(request.content, JupyterMessageContent::ExecuteRequest(_));
+                if !run {
+                    answer(&request, &replies, &known);
+                } else if requests.send(request).is_err() {
                     break;
+                }
+            }
+            reply = sockets.stdin.recv() => {
+                let Some(reply) = reply else { break };
+                if let JupyterMessageContent::InputReply(line) = reply.content {
+                    stop.answer(line.value);
                 }
             }
             request = sockets.control.recv() => {
@@ -89,6 +116,7 @@ enum After {
 }
 
 fn control(request: &JupyterMessage, stop: &Stop, replies: &Replies) -> After {
+    replies.iopub(request, Status::busy());
     match &request.content {
         JupyterMessageContent::InterruptRequest(_) => {
             stop.interrupt();
@@ -104,38 +132,89 @@ fn control(request: &JupyterMessage, stop: &Stop, replies: &Replies) -> After {
         JupyterMessageContent::KernelInfoRequest(_) => {
             replies.control(request, kernel_info())
         }
+        JupyterMessageContent::DebugRequest(asked) => {
+            let number = &asked.content["seq"];
+            let command = &asked.content["command"];
+            let content = serde_json::json!({
+                "type": "response", "request_seq": number, "command": command,
+                "success": false, "message": "this kernel has no debugger",
+            });
+            replies.control(request, DebugReply { content });
+        }
         _ => tracing::debug!("no answer on control to {}", request.message_type()),
     }
+    replies.iopub(request, Status::idle());
     After::GoOn
 }
 
-/// Answers a request of the shell channel that needs no engine; false if it is none.
-fn answer(request: &JupyterMessage, replies: &Replies) -> bool {
-    let reply: JupyterMessageContent = match &request.content {
-        JupyterMessageContent::KernelInfoRequest(_) => kernel_info().into(),
+/// What is answered from while a cell runs.
+struct Known {
+    index: Mutex<Index>,
+    history: Mutex<History>,
+}
+
+impl Known {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers a request of the shell channel that runs nothing.
+fn answer(request: &JupyterMessage, replies: &Replies, known: &Known) {
+    let reply: Option<JupyterMessageContent> = match &request.content {
+        JupyterMessageContent::KernelInfoRequest(_) => Some(kernel_info().into()),
         JupyterMessageContent::IsCompleteRequest(asked) => {
-            complete::is_complete(&asked.code).into()
+            Some(complete::is_complete(&asked.code).into())
         }
-        JupyterMessageContent::CompleteRequest(asked) => CompleteReply {
-            cursor_start: asked.cursor_pos,
-            cursor_end: asked.cursor_pos,
-            ..CompleteReply::default()
+        JupyterMessageContent::CompleteRequest(asked) => {
+            let (matches, range) = known.index().complete(&asked.code, asked.cursor_pos);
+            let (cursor_start, cursor_end) = (range.start, range.end);
+            let rest = CompleteReply::default();
+            Some(CompleteReply { matches, cursor_start, cursor_end, ..rest }.into())
         }
-        .into(),
-        JupyterMessageContent::InspectRequest(_) => InspectReply::default().into(),
-        JupyterMessageContent::HistoryRequest(_) => HistoryReply::new(Vec::new()).into(),
-        JupyterMessageContent::CommInfoRequest(_) => CommInfoReply {
-            status: ReplyStatus::Ok,
-            comms: Default::default(),
-            error: None,
+        JupyterMessageContent::InspectRequest(asked) => {
+            let found = known.index().inspect(&asked.code, asked.cursor_pos);
+            let data = found.as_deref().map(explanation);
+            let (found, data) = (data.is_some(), data.unwrap_or_default());
+            Some(InspectReply { found, data, ..InspectReply::default() }.into())
         }
-        .into(),
-        _ => return false,
+        JupyterMessageContent::HistoryRequest(asked) => {
+            Some(HistoryReply::new(known.history().answer(asked)).into())
+        }
+        JupyterMessageContent::CommInfoRequest(_) => {
+            Some(CommInfoReply::default().into())
+        }
+        // Nobody here opens channels of their own, so nobody is there to answer.
+        JupyterMessageContent::CommOpen(_)
+        | JupyterMessageContent::CommMsg(_)
+        | JupyterMessageContent::CommClose(_) => None,
+        _ => {
+            tracing::debug!("no answer to {}", request.message_type());
+            None
+        }
     };
     replies.iopub(request, Status::busy());
-    replies.shell(request, reply);
+    if let JupyterMessageContent::CommOpen(open) = &request.content {
+        let data = serde_json::Map::new();
+        replies.iopub(request, CommClose { comm_id: open.comm_id.clone(), data });
+    }
+    if let Some(reply) = reply {
+        replies.shell(request, reply);
+    }
     replies.iopub(request, Status::idle());
-    true
+}
+
+/// Markdown for those who can show it, and the same as plain text.
+fn explanation(markdown: &str) -> Media {
+    let plain = markdown.replace("```rust\n", "").replace("```\n", "").replace("```", "");
+    Media::new(vec![
+        MediaType::Markdown(markdown.to_owned()),
+        MediaType::Plain(plain.trim_end().to_owned()),
+    ])
 }
 
 fn kernel_info() -> KernelInfoReply {
@@ -187,6 +266,11 @@ impl Replies {
         let _ = self.out.send(Outgoing::Control(child(request, content)));
     }
 
+    /// Asks whoever sent the cell for a line.
+    fn stdin(&self, request: &JupyterMessage, content: impl Into<JupyterMessageContent>) {
+        let _ = self.out.send(Outgoing::Stdin(child(request, content)));
+    }
+
     /// To every front end; the topic in front is what they may subscribe to.
     fn iopub(&self, request: &JupyterMessage, content: impl Into<JupyterMessageContent>) {
         let mut message = child(request, content);
@@ -219,6 +303,8 @@ struct Stop {
     interrupter: Mutex<Option<Interrupter>>,
     /// Asked for since the request under way began.
     asked: AtomicBool,
+    /// Where a line goes that the cell waits for.
+    input: Mutex<Option<mpsc::Sender<String>>>,
 }
 
 impl Stop {
@@ -227,6 +313,19 @@ impl Stop {
         let interrupter = self.interrupter.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(interrupter) = &*interrupter {
             interrupter.interrupt();
+        }
+    }
+
+    /// Waits for a line from the front end; none: no more.
+    fn wait_for_input(&self, reply: Option<mpsc::Sender<String>>) {
+        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = reply;
+    }
+
+    fn answer(&self, line: String) {
+        let waiting = self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reply) = waiting {
+            // The cell may have been interrupted meanwhile.
+            let _ = reply.send(line);
         }
     }
 

@@ -74,11 +74,13 @@ impl Signer {
         let part = |bytes: &Bytes| -> Result<Value, WireError> {
             serde_json::from_slice(bytes).map_err(|e| WireError::Content(e.to_string()))
         };
+        let (header, mut content) = (part(header)?, part(content)?);
+        fill_in(header["msg_type"].as_str().unwrap_or_default(), &mut content);
         let message = json!({
-            "header": part(header)?,
+            "header": header,
             "parent_header": part(parent)?,
             "metadata": part(metadata)?,
-            "content": part(content)?,
+            "content": content,
             "buffers": [],
         });
         let message = JupyterMessage::from_value(message);
@@ -121,6 +123,28 @@ impl Signer {
             return None;
         }
         Some(Hmac::new_from_slice(&self.key).expect("HMAC takes keys of any length"))
+    }
+}
+
+/// Adds what the protocol allows a client to leave out.
+fn fill_in(msg_type: &str, content: &mut Value) {
+    let defaults = match msg_type {
+        "execute_request" => json!({ "silent": false, "store_history": true }),
+        "history_request" => json!({
+            "output": false, "raw": true, "unique": false, "n": 1000,
+            "start": 0, "stop": 0, "pattern": "*",
+        }),
+        _ => return,
+    };
+    let (Value::Object(defaults), Some(content)) = (defaults, content.as_object_mut())
+    else {
+        return;
+    };
+    for (key, value) in defaults {
+        let there = content.entry(key).or_insert(Value::Null);
+        if there.is_null() {
+            *there = value;
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) enum Outgoing {
     Shell(JupyterMessage),
     Control(JupyterMessage),
     IoPub(JupyterMessage),
+    Stdin(JupyterMessage),
     /// Everything before this one was sent.
     Flush(tokio::sync::oneshot::Sender<()>),
 }
@@ -22,6 +23,7 @@ pub(crate) enum Outgoing {
 pub(crate) struct Sockets {
     pub(crate) shell: UnboundedReceiver<JupyterMessage>,
     pub(crate) control: UnboundedReceiver<JupyterMessage>,
+    pub(crate) stdin: UnboundedReceiver<JupyterMessage>,
     pub(crate) out: UnboundedSender<Outgoing>,
 }
 
@@ -49,18 +51,19 @@ pub(crate) async fn bind(connection: &ConnectionInfo) -> Result<Sockets, ZmqErro
     });
     let (mut shell_out, shell_in) = shell.split();
     let (mut control_out, control_in) = control.split();
+    let (mut stdin_out, stdin_in) = stdin.split();
+    let stdin = receive(stdin_in, signer.clone());
     let shell = receive(shell_in, signer.clone());
     let control = receive(control_in, signer.clone());
     let (out, mut outgoing) = unbounded_channel();
     tokio::spawn(async move {
-        // Kept open: a front end may connect to it at any time.
-        let _stdin = stdin;
         while let Some(message) = outgoing.recv().await {
             let sent = match message {
                 Outgoing::Shell(message) => send(&mut shell_out, &signer, &message).await,
                 Outgoing::Control(message) => {
                     send(&mut control_out, &signer, &message).await
                 }
+                Outgoing::Stdin(message) => send(&mut stdin_out, &signer, &message).await,
                 Outgoing::IoPub(message) => send(&mut iopub, &signer, &message).await,
                 Outgoing::Flush(done) => {
                     let _ = done.send(());
@@ -73,7 +76,7 @@ pub(crate) async fn bind(connection: &ConnectionInfo) -> Result<Sockets, ZmqErro
             }
         }
     });
-    Ok(Sockets { shell, control, out })
+    Ok(Sockets { shell, control, stdin, out })
 }
 
 async fn send(

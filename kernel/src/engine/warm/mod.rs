@@ -1,6 +1,7 @@
 //! The fast back end: a warm rustc that forks for each cell, a direct link, a runner of our own.
 
 mod cell;
+mod dep;
 mod diagnostic;
 mod runner;
 mod server;
@@ -35,6 +36,8 @@ pub(super) struct WarmEngine {
     types: Server,
     runner: Runner,
     session: Session,
+    /// The crates that `:dep` asked for, each with what Cargo is told of it.
+    wanted: BTreeMap<String, String>,
     sources: BTreeMap<u64, Source>,
     work: tempfile::TempDir,
     next: u64,
@@ -67,10 +70,16 @@ impl WarmEngine {
             types,
             runner,
             session: Session::default(),
+            wanted: BTreeMap::new(),
             sources: BTreeMap::new(),
             work,
             next: 1,
         })
+    }
+
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
+        let all = self.session.variables.iter();
+        all.map(|(name, known)| (name.clone(), known.type_name.clone())).collect()
     }
 
     pub(super) fn stop(&self) -> Arc<Stop> {
@@ -83,7 +92,10 @@ impl WarmEngine {
             None | Some(End::Died { kept: true, .. }) => {
                 return self.runner.has_threads();
             }
-            Some(End::Died { how, .. }) => how,
+            Some(End::Died { how, .. }) => {
+                self.load_crates();
+                how
+            }
             Some(_) => match self.new_runner() {
                 Ok(()) => "the runner was killed".to_owned(),
                 Err(error) => error.to_string(),
@@ -94,6 +106,15 @@ impl WarmEngine {
             "note: the process died between two cells ({how}); all variables are lost\n"
         )));
         false
+    }
+
+    /// Loads again what a process that began anew does not have.
+    fn load_crates(&mut self) {
+        if let Some(crates) = &self.support.crates {
+            let id = self.next;
+            self.next += 1;
+            self.runner.load(id, &crates.library);
+        }
     }
 
     /// Replaces a runner whose keeper is gone; interrupters go on to work.
@@ -130,15 +151,24 @@ impl WarmEngine {
     ) -> Result<Outcome, EngineError> {
         let id = self.next;
         self.next += 1;
-        if text.trim_start().starts_with(':') {
-            let message =
-                "commands such as `:dep` are not supported by the fast engine yet";
-            return Ok(Outcome::Failed(failure(
-                ErrorKind::Internal,
-                message.into(),
-                name,
-            )));
-        }
+        let rest;
+        let text = match dep::split(text) {
+            Ok((_, wanted)) if wanted.is_empty() => text,
+            Ok((without, wanted)) => {
+                if let Err(error) = self.add_crates(id, wanted, sink) {
+                    return Ok(Outcome::Failed(failure(
+                        ErrorKind::Compile,
+                        error.to_string(),
+                        name,
+                    )));
+                }
+                rest = without;
+                &rest
+            }
+            Err(message) => {
+                return Ok(Outcome::Failed(failure(ErrorKind::Compile, message, name)));
+            }
+        };
         let cell = cell::split(text);
         let folder = self.work.path().join(id.to_string());
         std::fs::create_dir_all(&folder)?;
@@ -205,6 +235,7 @@ impl WarmEngine {
                 let state = match kept {
                     true => "variables are as they were before the cell",
                     false => {
+                        self.load_crates();
                         self.session.lose_all("its process died");
                         "all variables are lost"
                     }
@@ -224,6 +255,34 @@ impl WarmEngine {
                 Ok(Outcome::Failed(failure(ErrorKind::Crash, message, name)))
             }
         }
+    }
+
+    /// Builds crates, starts compilers that know them, and loads them beside the variables.
+    fn add_crates(
+        &mut self,
+        id: u64,
+        wanted: BTreeMap<String, String>,
+        sink: &mut dyn FnMut(Event),
+    ) -> Result<(), EngineError> {
+        let all: BTreeMap<_, _> = self.wanted.clone().into_iter().chain(wanted).collect();
+        if all == self.wanted {
+            return Ok(());
+        }
+        let crates = dep::build(&all, &self.support, &self.config.cache_dir, sink)?;
+        let support = Support { crates: Some(crates.clone()), ..self.support.clone() };
+        let prelude = self.config.prelude.as_ref().map(|p| p.name.as_str());
+        let start = |emit| Server::start(&support, prelude, self.work.path(), emit);
+        let (mut objects, mut types) = (start(Emit::Object)?, start(Emit::Types)?);
+        objects.wait_ready()?;
+        types.wait_ready()?;
+        match self.runner.load(id, &crates.library) {
+            End::Done(_) => {}
+            End::Returned(why) => return Err(EngineError::Start(why)),
+            other => return Err(EngineError::Start(format!("not loaded: {other:?}"))),
+        }
+        (self.objects, self.types) = (objects, types);
+        (self.support, self.wanted) = (support, all);
+        Ok(())
     }
 
     /// Compiles a cell, trying again with what the compiler's errors teach about it.

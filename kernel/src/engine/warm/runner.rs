@@ -200,6 +200,9 @@ impl Runner {
         if let Some((library, _)) = &support.prelude {
             command.arg(library);
         }
+        if let Some(crates) = &support.crates {
+            command.arg(&crates.library);
+        }
         let [requests, frames, inputs] =
             [&request_read, &display_write, &input_read].map(AsRawFd::as_raw_fd);
         command
@@ -296,6 +299,14 @@ impl Runner {
         self.display.fill();
         self.stdout.fill();
         self.stderr.fill();
+    }
+
+    /// Loads a library for the cells to come.
+    pub(super) fn load(&mut self, id: u64, library: &Path) -> End {
+        match writeln!(self.requests, "{id} - {}", library.display()) {
+            Ok(()) => self.follow(id, &mut |_| {}),
+            Err(_) => End::Lost,
+        }
     }
 
     /// Runs the entry of a compiled cell and passes on what happens.

@@ -156,6 +156,12 @@ fn compiler(
     let library = format!("libcell_runtime{}", std::env::consts::DLL_SUFFIX);
     let runtime: PathBuf = support.runtime_dir.join(library);
     command.arg("--extern").arg(format!("cell_runtime={}", runtime.display()));
+    if let Some(crates) = &support.crates {
+        command.arg("-L").arg(format!("dependency={}", crates.folder.display()));
+        for (name, library) in &crates.externs {
+            command.arg("--extern").arg(format!("{name}={}", library.display()));
+        }
+    }
     command.arg(stub);
     command
 }

@@ -241,8 +241,10 @@ impl Session {
         if plan.opaque {
             out.push("{ let __v = {\n");
             out.copy(&text[last.clone()], id, last.start);
-            out.push("\n}; cell_runtime::show_text(&::std::format!(\"<{}>\", ");
-            out.push("::std::any::type_name_of_val(&__v))); }\n");
+            out.push("\n}; cell_runtime::begin_value(); ");
+            out.push("cell_runtime::show_text(&::std::format!(\"<{}>\", ");
+            out.push("::std::any::type_name_of_val(&__v))); ");
+            out.push("cell_runtime::end_value(); }\n");
         } else {
             // A place is borrowed, not moved: a variable shown as the value is kept.
             out.push("{ #[allow(unused)] use cell_runtime::Show as _; match &(\n");

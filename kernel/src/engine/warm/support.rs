@@ -14,6 +14,8 @@ const RUNNER: &str = include_str!("../../../support/runner.rs");
 pub(super) struct Support {
     /// The compiler itself, not rustup's proxy.
     pub(super) rustc: PathBuf,
+    /// What `rustc -vV` says.
+    pub(super) version: String,
     /// The folder of the compiler's own `std`.
     pub(super) std_dir: PathBuf,
     /// The procedural macro that forks.
@@ -24,6 +26,8 @@ pub(super) struct Support {
     pub(super) runner: PathBuf,
     /// The prelude crate's dylib and the folder of its dependencies' metadata.
     pub(super) prelude: Option<(PathBuf, PathBuf)>,
+    /// What `:dep` added.
+    pub(super) crates: Option<super::dep::Crates>,
 }
 
 impl Support {
@@ -69,6 +73,8 @@ impl Support {
             runner: folder.join("runner"),
             runtime_dir: folder,
             prelude,
+            version,
+            crates: None,
         })
     }
 }

@@ -1,0 +1,115 @@
+"""How long kernels take, in turn, through Jupyter's own client: bench_kernels.py [KERNEL …].
+
+Prints medians in milliseconds. Kernels that are not installed are named and left out.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import start_new_kernel
+
+REPEATS = 15
+RUST = {
+    "1+1": "1+1",
+    "let": "let x{i} = {i};",
+    "println": 'println!("{i}");',
+    "fn": "fn f{i}(x: i32) -> i32 {{ x + {i} }}",
+    "struct": "#[derive(Clone, Debug)] struct S{i} {{ x: i32 }}",
+}
+CELLS = {
+    "d2l": RUST | {"tensor": "Tensor::arange(0.0..{i}.0).exp().sum()"},
+    "rust": RUST,
+    "python3": {
+        "1+1": "1+1",
+        "let": "x{i} = {i}",
+        "println": "print({i})",
+        "fn": "def f{i}(x): return x + {i}",
+        "struct": "class S{i}: pass",
+    },
+}
+
+
+def run(client, code):
+    """Milliseconds from the request until the reply and the end of the output have come."""
+    started = time.perf_counter()
+    sent = client.execute(code)
+    while True:
+        message = client.get_iopub_msg(timeout=300)
+        if message["parent_header"].get("msg_id") != sent:
+            continue
+        if message["msg_type"] == "error":
+            sys.exit(f"{code}: {message['content']['evalue']}")
+        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+            break
+    while client.get_shell_msg(timeout=300)["parent_header"].get("msg_id") != sent:
+        pass
+    return 1000 * (time.perf_counter() - started)
+
+
+def memory(pid):
+    """Resident memory of a process and its descendants in MB: all, and what is not shared."""
+    pids = [pid]
+    for parent in pids:
+        children = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True)
+        pids += [int(child) for child in children.stdout.split()]
+    own = sum(rollup(p, "Pss:") for p in pids)
+    return rollup(pid, "Rss:"), own
+
+
+def rollup(pid, key):
+    try:
+        lines = open(f"/proc/{pid}/smaps_rollup").readlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
+
+
+def bench(name):
+    rows = {}
+    starts = []
+    for _ in range(3):
+        started = time.perf_counter()
+        manager, client = start_new_kernel(kernel_name=name, startup_timeout=600)
+        run(client, "1+1")
+        starts.append(1000 * (time.perf_counter() - started))
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    rows["start to first result"] = statistics.median(starts)
+    manager, client = start_new_kernel(kernel_name=name, startup_timeout=600)
+    run(client, "1+1")
+    time.sleep(1)
+    rows["RSS of the kernel at rest, MB"], rows["with its processes (PSS), MB"] = memory(manager.provisioner.pid)
+    # The 10th and the 200th cell: medians of the fifteen cells around them, of every kind but printing.
+    times = []
+    kinds = ["1+1", "let", "fn"]
+    for i in range(207 if name != "rust" else 67):
+        times.append(run(client, CELLS[name][kinds[i % 3]].format(i=i)))
+    rows["10th cell"] = statistics.median(times[3:18])
+    rows["200th cell" if name != "rust" else "60th cell"] = statistics.median(times[-15:])
+    for kind, code in CELLS[name].items():
+        samples = [run(client, code.format(i=1000 + i)) for i in range(REPEATS)]
+        rows[kind] = statistics.median(samples)
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    return rows
+
+
+def main(names):
+    installed = KernelSpecManager().find_kernel_specs()
+    missing = [name for name in names if name not in installed]
+    results = {name: bench(name) for name in names if name in installed}
+    rows = list(dict.fromkeys(row for result in results.values() for row in result))
+    print("| |", " | ".join(results), "|")
+    print("|---|" + "---|" * len(results))
+    for row in rows:
+        values = [f"{result[row]:.1f}" if row in result else "" for result in results.values()]
+        print(f"| {row} |", " | ".join(values), "|")
+    for name in missing:
+        print(f"not installed: {name}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["d2l", "python3", "rust"])
