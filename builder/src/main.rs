@@ -1,7 +1,7 @@
 //! The binary `d2l`: reads arguments, dispatches, shows errors, sets the exit code.
 
 use builder::book::Book;
-use builder::commands::{self, build::BuildOptions, tangle::Mode};
+use builder::commands::{self, build::BuildOptions, tangle::Mode, test::TestOptions};
 use builder::diagnostic::{self, Diagnostic, Style};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -51,10 +51,25 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run every cell; each is a test.
+    /// Run every cell, each a test, and compare its outputs with the recorded ones.
     Test {
         /// Only sections whose path contains one of these.
         sections: Vec<String>,
+        /// Only tests whose name, `chapter/section::cell`, contains this.
+        #[arg(long)]
+        filter: Option<String>,
+        /// Only what has changed since it last ran.
+        #[arg(long)]
+        changed: bool,
+        /// Go on with a section after a cell of it has failed.
+        #[arg(long)]
+        keep_going: bool,
+        /// Record the outputs as the right ones.
+        #[arg(long)]
+        bless: bool,
+        /// Write a JUnit report to this file.
+        #[arg(long)]
+        junit: Option<PathBuf>,
     },
     /// Write the cells marked `//#@save` into the crate.
     Tangle {
@@ -135,8 +150,16 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     Err(problems) => diagnostics.extend(problems),
                 }
             }
-            Command::Test { sections } => {
-                diagnostics.extend(commands::test::test(&book, sections)?);
+            Command::Test { sections, filter, changed, keep_going, bless, junit } => {
+                let options = TestOptions {
+                    sections: sections.clone(),
+                    filter: filter.clone(),
+                    changed: *changed,
+                    keep_going: *keep_going,
+                    bless: *bless,
+                    junit: junit.clone(),
+                };
+                diagnostics.extend(commands::test::test(&book, &options)?);
             }
             Command::Tangle { check } => {
                 let mode = if *check { Mode::Check } else { Mode::Write };

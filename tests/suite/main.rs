@@ -6,4 +6,5 @@ mod drift;
 mod jupyter;
 mod mistakes;
 mod pipeline;
+mod record;
 mod tidy;
