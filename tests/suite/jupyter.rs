@@ -1,6 +1,6 @@
 //! The kernel under Jupyter's own client, and a notebook of the book in a real JupyterLab.
 
-use d2l_tests::{binary, has_tool, jupyter, repository};
+use d2l_tests::{binary, has_tool, jupyter, own_book, repository};
 use std::path::Path;
 use std::process::Command;
 
@@ -38,18 +38,13 @@ fn a_notebook_from_the_zip_runs_in_jupyterlab() {
     if !has_tool("chromium") || !has_tool("chromedriver") {
         return;
     }
-    let built = Command::new(binary())
-        .args(["build", "--no-pdf"])
-        .current_dir(repository())
-        .status();
-    assert!(built.unwrap().success());
+    let build = own_book();
     let folder = tempfile::tempdir().unwrap();
-    let zip =
-        std::fs::File::open(repository().join("_build/notebooks/notebooks.zip")).unwrap();
+    let zip = std::fs::File::open(build.join("notebooks/notebooks.zip")).unwrap();
     zip::ZipArchive::new(zip).unwrap().extract(folder.path()).unwrap();
     for section in ["data-manipulation", "calculus", "autograd"] {
         let notebook = folder.path().join(format!("preliminaries/{section}.ipynb"));
-        let picture = repository().join(format!("_build/lab-{section}.png"));
+        let picture = build.join(format!("lab-{section}.png"));
         python(&jupyter, folder.path(), "lab.py", &[&notebook, &picture]);
     }
 }

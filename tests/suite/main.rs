@@ -7,4 +7,5 @@ mod jupyter;
 mod mistakes;
 mod pipeline;
 mod record;
+mod site;
 mod tidy;

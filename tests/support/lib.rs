@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Once;
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
@@ -109,6 +110,19 @@ impl Ran {
     }
 }
 
+/// The folder of this repository's own book, built once for all tests.
+pub fn own_book() -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let built = Command::new(binary())
+            .args(["build", "--no-pdf"])
+            .current_dir(repository())
+            .status();
+        assert!(built.expect("d2l starts").success(), "the book builds");
+    });
+    repository().join("_build")
+}
+
 /// Python with Jupyter, as `tests/jupyter/setup.sh target/jupyter` makes it.
 pub fn jupyter() -> Option<PathBuf> {
     let python = repository().join("target/jupyter/bin/python");
@@ -122,6 +136,16 @@ pub fn jupyter() -> Option<PathBuf> {
         return None;
     }
     Some(python)
+}
+
+/// The accessibility checker, as `tests/site/setup.sh target/axe` fetches it.
+pub fn axe() -> Option<PathBuf> {
+    let script = repository().join("target/axe/node_modules/axe-core/axe.min.js");
+    if !script.is_file() {
+        skip(&format!("no {}; run tests/site/setup.sh target/axe", script.display()));
+        return None;
+    }
+    Some(script)
 }
 
 /// Says that a test was skipped, also where the output of tests is hidden. In CI that is a failure.

@@ -84,7 +84,10 @@ pub fn build(
     let typesetting = Instant::now();
     let pdf = match options.no_pdf {
         true => None,
-        false => None::<Vec<u8>>, // PDF
+        false => {
+            terminal.line("typesetting the PDF");
+            kept(weave::pdf::weave(book, &ran.outputs, &theme), &mut problems)
+        }
     };
     if !problems.is_empty() {
         return Ok(Err(problems));

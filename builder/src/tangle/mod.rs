@@ -33,6 +33,11 @@ pub struct GeneratedFile {
 /// Names that the crate's hand-written part defines at its root; topics must not hide behind them.
 pub type CoreNames = BTreeSet<String>;
 
+/// The public items that a cell's code defines; none if it is not Rust.
+pub(crate) fn public_names(code: &str) -> Vec<String> {
+    items::parse(code).map(|parsed| parsed.public).unwrap_or_default()
+}
+
 /// Makes the crate's generated files.
 ///
 /// # Errors

@@ -75,12 +75,15 @@ pub fn weave(
             previous: index.checked_sub(1).map(|i| Link::to(book, i)),
             next: book.sections.get(index + 1).map(|_| Link::to(book, index + 1)),
             notebook: notebook.map(|folder| format!("{folder}/{}.ipynb", section.slug)),
-            source: book
-                .config
-                .site
-                .source
-                .as_ref()
-                .map(|s| s.replace("{slug}", &section.slug)),
+            source: site_link(book.config.site.source.as_ref(), section),
+            discussion: site_link(book.config.site.discussion.as_ref(), section),
+            launch: (book.config.site.launch.iter())
+                .filter(|_| has_notebook(section))
+                .map(|(name, url)| Launch {
+                    name: name.clone(),
+                    url: url.replace("{slug}", &section.slug),
+                })
+                .collect(),
         };
         files.push(templates.render(book, downloads, "page.html", page, Some(index))?);
     }
@@ -102,6 +105,14 @@ pub fn weave(
         let page = special(INDEX, "Index", words);
         files.push(templates.render(book, downloads, "page.html", page, None)?);
     }
+    let site = &book.config.site;
+    let lost = PageData {
+        // It is shown at any address, so only the site's own address leads back.
+        root: site.url.clone().unwrap_or_default(),
+        ..special("404", "Not Found", LOST.into())
+    };
+    files.push(templates.render(book, downloads, "page.html", lost, None)?);
+    files.extend(site.url.as_ref().map(|url| sitemap(book, url)));
     files.push(search::index(book));
     files.extend(images(book));
     files.extend(fonts::files());
@@ -114,6 +125,28 @@ pub fn weave(
 
 /// The page of the book's index.
 const INDEX: &str = "book-index";
+const LOST: &str = "<p>There is no such page in this book. It may have moved: the search \
+    above and the contents beside this text know where everything is.</p>";
+
+/// An address from the settings, for this page.
+fn site_link(pattern: Option<&String>, section: &Section) -> Option<String> {
+    pattern.map(|pattern| pattern.replace("{slug}", &section.slug))
+}
+
+/// All pages, for search engines.
+fn sitemap(book: &Book, url: &str) -> OutFile {
+    let mut xml = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n",
+    );
+    let slugs = book.sections.iter().map(|section| section.slug.as_str());
+    for slug in std::iter::once("index").chain(slugs) {
+        let address = escape(&format!("{url}{slug}.html"));
+        xml.push_str(&format!("<url><loc>{address}</loc></url>\n"));
+    }
+    xml.push_str("</urlset>\n");
+    OutFile { path: "sitemap.xml".into(), bytes: xml.into_bytes() }
+}
 
 /// Whether the section has a notebook: all but the openings of chapters without a cell.
 pub(crate) fn has_notebook(section: &Section) -> bool {
@@ -178,6 +211,15 @@ struct PageData {
     next: Option<Link>,
     notebook: Option<String>,
     source: Option<String>,
+    discussion: Option<String>,
+    launch: Vec<Launch>,
+}
+
+/// A service that opens the page's notebook.
+#[derive(Serialize)]
+struct Launch {
+    name: String,
+    url: String,
 }
 
 /// An entry of the page's own contents.

@@ -17,27 +17,94 @@ menu.addEventListener('click', (event) => {
 $('content').addEventListener('click', () => setMenu(false));
 document.querySelector('nav .current')?.scrollIntoView({ block: 'center' });
 
-// Light and dark.
-$('theme-button').addEventListener('click', () => {
+// Colours: as the system has them, light, dark.
+const themes = { '': 'as the system has them', light: 'light', dark: 'dark' };
+const theme = $('theme-button');
+const setTheme = (name) => {
   const html = document.documentElement;
-  const night = matchMedia('(prefers-color-scheme: dark)').matches;
-  const now = html.dataset.theme || (night ? 'dark' : 'light');
-  html.dataset.theme = now === 'dark' ? 'light' : 'dark';
-  try { localStorage.theme = html.dataset.theme; } catch { /* private window */ }
+  if (name) html.dataset.theme = name; else delete html.dataset.theme;
+  theme.title = `Colours: ${themes[name]}`;
+  theme.setAttribute('aria-label', theme.title);
+};
+setTheme(document.documentElement.dataset.theme ?? '');
+theme.addEventListener('click', () => {
+  const names = Object.keys(themes);
+  const next = names[(names.indexOf(document.documentElement.dataset.theme ?? '') + 1) % names.length];
+  setTheme(next);
+  try { localStorage.theme = next; } catch { /* private window */ }
 });
 
 // Copying code.
+const icon = '<svg viewBox="0 0 20 20" width="15" height="15" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linejoin="round"><path class="sheets" d="M7 7h9v10H7zM4 13V3h9"/><path class="tick" d="M4 11l4 4 8-9"/></svg>';
 for (const block of document.querySelectorAll('.code')) {
   const button = document.createElement('button');
   button.className = 'copy';
-  button.textContent = 'Copy';
+  button.innerHTML = icon;
+  const say = (words) => { button.title = words; button.setAttribute('aria-label', words); };
+  say('Copy');
   button.addEventListener('click', async () => {
     await navigator.clipboard.writeText(block.querySelector('code').textContent.trimEnd());
-    button.textContent = 'Copied';
-    setTimeout(() => { button.textContent = 'Copy'; }, 1200);
+    say('Copied');
+    button.classList.add('done');
+    setTimeout(() => { say('Copy'); button.classList.remove('done'); }, 1200);
   });
   block.append(button);
 }
+
+// What is wider than the page can be scrolled by keys.
+for (const box of document.querySelectorAll('pre, .formula, .table, .drawing')) {
+  if (box.scrollWidth <= box.clientWidth) continue;
+  box.tabIndex = 0;
+  if (box.matches('.formula, .table, .drawing')) box.setAttribute('role', 'group');
+  if (!box.ariaLabel && box.getAttribute('role')) box.ariaLabel = 'Scrolls sideways';
+}
+
+// Previews of what references and citations lead to.
+const card = document.createElement('div');
+card.className = 'preview';
+card.id = 'preview';
+card.setAttribute('role', 'tooltip');
+card.hidden = true;
+document.body.append(card);
+let waiting = 0;
+const previewed = (link) => {
+  const here = link.getAttribute('href').startsWith('#') && $(decodeURIComponent(link.hash.slice(1)));
+  if (!here) return link.dataset.note ? document.createTextNode(link.dataset.note) : null;
+  const copy = here.cloneNode(true);
+  for (const part of [copy, ...copy.querySelectorAll('[id]')]) part.removeAttribute('id');
+  for (const part of copy.querySelectorAll('.copy, .anchor, .back')) part.remove();
+  return copy;
+};
+const show = (link) => {
+  const shown = previewed(link);
+  if (!shown) return;
+  card.replaceChildren(shown);
+  card.hidden = false;
+  link.setAttribute('aria-describedby', card.id);
+  place(link);
+};
+const place = (link) => {
+  const at = link.getBoundingClientRect();
+  const size = card.getBoundingClientRect();
+  const fits = at.bottom + size.height + 12 < innerHeight;
+  card.style.top = `${Math.max(8, fits ? at.bottom + 6 : at.top - size.height - 6)}px`;
+  card.style.left = `${Math.max(8, Math.min(at.left, innerWidth - size.width - 8))}px`;
+};
+const hide = (link) => {
+  clearTimeout(waiting);
+  card.hidden = true;
+  link?.removeAttribute('aria-describedby');
+};
+for (const link of document.querySelectorAll('.ref, .cite, sup > a')) {
+  link.addEventListener('mouseenter', () => { waiting = setTimeout(show, 150, link); });
+  link.addEventListener('focus', () => show(link));
+  for (const end of ['mouseleave', 'blur', 'click']) link.addEventListener(end, () => hide(link));
+}
+addEventListener('scroll', () => {
+  // A key that moves to a link may scroll to it; a wheel moves away from it.
+  const focused = document.activeElement;
+  if (focused?.getAttribute('aria-describedby') === card.id) place(focused); else hide();
+}, { passive: true });
 
 // The place on the page.
 const links = new Map([...document.querySelectorAll('.on-page a')].map((a) => [a.hash.slice(1), a]));
@@ -74,9 +141,14 @@ const marked = (text, words) => {
   }
   return out + escape(text.slice(at));
 };
+const fold = () => {
+  results.hidden = true;
+  box.setAttribute('aria-expanded', 'false');
+  box.removeAttribute('aria-activedescendant');
+};
 const find = async () => {
   const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-  if (!words.length) { results.hidden = true; return; }
+  if (!words.length) { fold(); return; }
   const found = [];
   for (const part of await load()) {
     let score = 0;
@@ -88,13 +160,14 @@ const find = async () => {
     if (score) found.push([score, part]);
   }
   found.sort((a, b) => b[0] - a[0]);
-  results.innerHTML = found.slice(0, 12).map(([, part]) => {
+  results.innerHTML = found.slice(0, 12).map(([, part], number) => {
     const at = Math.max(0, part.text.indexOf(words[0]) - 50);
     const excerpt = part.x.slice(at, at + 140);
     const page = part.p === part.t ? '' : `${escape(part.p)} · `;
-    return `<a role="option" href="${root}${part.u}">${marked(part.t, words)}<small>${page}${marked(excerpt, words)}…</small></a>`;
+    return `<a role="option" id="result-${number}" href="${root}${part.u}">${marked(part.t, words)}<small>${page}${marked(excerpt, words)}…</small></a>`;
   }).join('') || '<p>Nothing found.</p>';
   results.hidden = false;
+  box.setAttribute('aria-expanded', 'true');
 };
 box.addEventListener('input', find);
 box.addEventListener('focus', find);
@@ -107,19 +180,21 @@ box.addEventListener('keydown', (event) => {
     at = (at + (event.key === 'ArrowDown' ? 1 : -1) + all.length) % Math.max(1, all.length);
     all[at]?.setAttribute('aria-selected', 'true');
     all[at]?.scrollIntoView({ block: 'nearest' });
+    box.setAttribute('aria-activedescendant', all[at]?.id ?? '');
   } else if (event.key === 'Enter') {
     (all[at] ?? all[0])?.click();
   } else if (event.key === 'Escape') {
-    results.hidden = true;
+    fold();
     box.blur();
   }
 });
 document.addEventListener('click', (event) => {
-  if (!event.target.closest('.search')) results.hidden = true;
+  if (!event.target.closest('.search')) fold();
 });
 document.addEventListener('keydown', (event) => {
   const typing = event.target.closest?.('input, textarea, select, [contenteditable]');
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === 'Escape') { setMenu(false); hide(document.activeElement); }
   if (event.key === '/') { event.preventDefault(); box.focus(); }
   if (event.key === 'ArrowLeft') document.querySelector('.previous')?.click();
   if (event.key === 'ArrowRight') document.querySelector('.next')?.click();

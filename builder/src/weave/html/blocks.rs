@@ -382,7 +382,15 @@ impl<'a> Page<'a> {
         if outputs.is_empty() {
             return;
         }
+        let lines: usize = outputs.iter().map(printed_lines).sum();
+        let is_long = lines > LONG;
         self.html.push_str("<div class=\"outputs\">\n");
+        if is_long {
+            let _ = writeln!(
+                self.html,
+                "<details class=\"long\"><summary>{lines} lines of output</summary>"
+            );
+        }
         for output in outputs {
             match output {
                 Output::Stream { name, text } => {
@@ -401,6 +409,9 @@ impl<'a> Page<'a> {
                     let _ = writeln!(self.html, "<pre class=\"error\">{text}</pre>");
                 }
             }
+        }
+        if is_long {
+            self.html.push_str("</details>\n");
         }
         self.html.push_str("</div>\n");
     }
@@ -609,7 +620,16 @@ impl<'a> Page<'a> {
             Words::Title(title) => escape(&plain_text(title)),
         };
         let address = self.address(target.section, &target.anchor);
-        format!("<a class=\"ref\" href=\"{}\">{words}</a>", escape(&address))
+        let note = match (target.section == self.index, target.kind) {
+            // What stands on the same page, or cannot be said in words, is shown itself.
+            (true, _) | (_, TargetKind::Equation) => String::new(),
+            (false, kind) => {
+                let name = format!("{} {}", reference::kind(kind), target.number);
+                let title = plain_text(&target.title);
+                format!(" data-note=\"{}\"", escape(&format!("{}: {title}", name.trim())))
+            }
+        };
+        format!("<a class=\"ref\" href=\"{}\"{note}>{words}</a>", escape(&address))
     }
 
     fn citation(&mut self, textual: bool, keys: &[String]) -> String {
@@ -620,7 +640,10 @@ impl<'a> Page<'a> {
                 false => format!("{}, {}", entry.authors, entry.year),
             };
             let (key, words) = (escape(&entry.key), escape(&words));
-            format!("<a class=\"cite\" href=\"{root}references.html#{key}\">{words}</a>")
+            let note = escape(&plain_text(&entry.entry));
+            format!(
+                "<a class=\"cite\" href=\"{root}references.html#{key}\" data-note=\"{note}\">{words}</a>"
+            )
         });
         let entries = entries.collect::<Vec<_>>().join("; ");
         if textual { entries } else { format!("({entries})") }
@@ -634,6 +657,21 @@ impl<'a> Page<'a> {
         }
         let root = root_of(&self.section().slug);
         format!("{root}{}.html{hash}", self.book.sections[section].slug)
+    }
+}
+
+/// Printed outputs of more lines are folded, so that the page goes on.
+const LONG: usize = 60;
+
+fn printed_lines(output: &Output) -> usize {
+    match output {
+        Output::Stream { text, .. } | Output::Error { text, .. } => text.lines().count(),
+        Output::Display { data } | Output::Result { data } => match data.keys().next() {
+            Some(mime) if data.len() == 1 && mime == "text/plain" => {
+                data[mime].lines().count()
+            }
+            _ => 0,
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::book::Book;
 use crate::document::inline::{plain_text, walk_blocks};
-use crate::document::{Block, BlockKind};
+use crate::document::{Block, BlockKind, Cell};
 use crate::weave::OutFile;
 use serde::Serialize;
 
@@ -37,6 +37,15 @@ pub(super) fn index(book: &Book) -> OutFile {
                 };
                 parts.push(std::mem::replace(&mut part, next));
             } else {
+                if let BlockKind::Cell(cell) = &block.kind {
+                    let items = saved_items(book, &section.slug, cell);
+                    parts.extend(items.map(|name| Part {
+                        u: format!("{url}#{}", cell.id),
+                        p: page.clone(),
+                        t: name,
+                        x: cell.code.split_whitespace().collect::<Vec<_>>().join(" "),
+                    }));
+                }
                 words(block, &mut part.x);
             }
         }
@@ -45,6 +54,21 @@ pub(super) fn index(book: &Book) -> OutFile {
     let json = serde_json::to_string(&parts).unwrap_or_else(|_| "[]".into());
     let script = format!("window.searchIndex = {json};\n");
     OutFile { path: "static/search-index.js".into(), bytes: script.into_bytes() }
+}
+
+/// What the cell adds to the crate, by its public path: `d2l::plotting::plot`.
+fn saved_items<'a>(
+    book: &'a Book,
+    slug: &'a str,
+    cell: &'a Cell,
+) -> impl Iterator<Item = String> + 'a {
+    let module = slug.rsplit('/').next().unwrap_or(slug).replace('-', "_");
+    let library = book.config.library.as_ref().map_or("crate", |library| &library.name);
+    cell.save.iter().flat_map(move |save| {
+        let topic = save.topic.clone().unwrap_or_else(|| module.clone());
+        let names = crate::tangle::public_names(&cell.code);
+        names.into_iter().map(move |name| format!("{library}::{topic}::{name}"))
+    })
 }
 
 fn words(block: &Block, out: &mut String) {
