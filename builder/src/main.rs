@@ -1,7 +1,9 @@
 //! The binary `d2l`: reads arguments, dispatches, shows errors, sets the exit code.
 
 use builder::book::Book;
-use builder::commands::{self, build::BuildOptions, tangle::Mode, test::TestOptions};
+use builder::commands::{
+    self, build::BuildOptions, fmt, tangle::Mode, test::TestOptions,
+};
 use builder::diagnostic::{self, Diagnostic, Style};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -71,6 +73,21 @@ enum Command {
         #[arg(long)]
         junit: Option<PathBuf>,
     },
+    /// Format the code of cells with rustfmt, in the chapters.
+    Fmt {
+        /// Write nothing; name the chapters that would change, and fail if there are any.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Make a chapter from a notebook.
+    Import {
+        /// The `.ipynb` file.
+        notebook: PathBuf,
+        /// The chapter; else a file of the same name beside the notebook.
+        chapter: Option<PathBuf>,
+    },
+    /// Write a workflow that publishes the book on GitHub Pages.
+    Deploy,
     /// Write the cells marked `//#@save` into the crate.
     Tangle {
         /// Write nothing; fail if the crate is not what the chapters say.
@@ -118,6 +135,11 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         commands::new::new(folder)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Import { notebook, chapter } = &arguments.command {
+        let made = commands::import::import(notebook, chapter.as_deref())?;
+        println!("made {}; list it in book.toml", made.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::Kernel { command } = &arguments.command {
         match command {
             Kernel::Install { prefix } => commands::kernel::install(prefix.as_deref())?,
@@ -140,6 +162,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !diagnostic::has_errors(&diagnostics) {
         match &arguments.command {
             Command::Check { .. }
+            | Command::Import { .. }
             | Command::New { .. }
             | Command::Serve { .. }
             | Command::Kernel { .. } => {}
@@ -160,6 +183,23 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     junit: junit.clone(),
                 };
                 diagnostics.extend(commands::test::test(&book, &options)?);
+            }
+            Command::Fmt { check } => {
+                let mode = if *check { fmt::Mode::Check } else { fmt::Mode::Write };
+                let changed = commands::fmt::fmt(&book, mode)?;
+                for path in &changed {
+                    println!(
+                        "{} {}",
+                        if *check { "not formatted:" } else { "formatted" },
+                        path.display()
+                    );
+                }
+                if *check && !changed.is_empty() {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+            Command::Deploy => {
+                println!("made {}", commands::deploy::deploy(&book.root)?.display());
             }
             Command::Tangle { check } => {
                 let mode = if *check { Mode::Check } else { Mode::Write };

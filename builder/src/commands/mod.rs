@@ -2,6 +2,9 @@
 
 pub mod build;
 pub mod check;
+pub mod deploy;
+pub mod fmt;
+pub mod import;
 pub mod kernel;
 pub mod new;
 pub mod serve;
