@@ -54,7 +54,8 @@ pub fn weave(
         return Err(problems);
     }
 
-    let templates = Templates::new(theme).map_err(|error| vec![*error])?;
+    let templates =
+        Templates::new(theme, words.is_some()).map_err(|error| vec![*error])?;
     let mut files = Vec::new();
     for (index, body) in bodies.iter().enumerate() {
         let section = &book.sections[index];
@@ -263,7 +264,7 @@ struct Entry {
 }
 
 /// Front matter, chapters with their sections, references.
-fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
+fn navigation(book: &Book, has_index: bool, current: Option<usize>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for (index, section) in book.sections.iter().enumerate() {
         let link = Link::to(book, index);
@@ -296,7 +297,6 @@ fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
             }
         }
     }
-    let has_index = !super::reference::index(book).is_empty();
     let ends = [
         (!book.references.is_empty(), "references".to_owned(), "References"),
         (has_index, INDEX.to_owned(), "Index"),
@@ -315,11 +315,13 @@ fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
 }
 
 struct Templates {
+    /// Whether the book has an index.
+    has_index: bool,
     environment: Environment<'static>,
 }
 
 impl Templates {
-    fn new(theme: &Theme) -> Result<Self, Box<Diagnostic>> {
+    fn new(theme: &Theme, has_index: bool) -> Result<Self, Box<Diagnostic>> {
         let mut environment = Environment::new();
         // The default also escapes `/`, which makes addresses hard to read.
         environment.set_formatter(|out, state, value| match value.as_str() {
@@ -334,7 +336,7 @@ impl Templates {
             let text = String::from_utf8_lossy(&text).into_owned();
             environment.add_template_owned(name, text).map_err(|error| wrong(&error))?;
         }
-        Ok(Self { environment })
+        Ok(Self { environment, has_index })
     }
 
     fn render(
@@ -349,7 +351,7 @@ impl Templates {
         let config = &book.config;
         let data = context! {
             page => page,
-            navigation => navigation(book, current),
+            navigation => navigation(book, self.has_index, current),
             book => context! {
                 title => config.title,
                 subtitle => config.subtitle,
