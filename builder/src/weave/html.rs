@@ -3,6 +3,7 @@
 mod blocks;
 mod fonts;
 mod highlight;
+mod rust;
 mod search;
 mod svg;
 

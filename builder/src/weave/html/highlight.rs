@@ -35,6 +35,9 @@ const CLASSES: [(&str, &str); 20] = [
 
 /// Code as HTML: escaped, with a `span` around each token that has a colour.
 pub(super) fn highlight(language: &str, code: &str) -> String {
+    if language == "rust" {
+        return coloured(super::rust::tokens(code));
+    }
     let Some(syntax) = SYNTAXES.find_syntax_by_token(language) else {
         return escape(code);
     };
@@ -58,7 +61,11 @@ pub(super) fn highlight(language: &str, code: &str) -> String {
         }
         push(class(&stack), &line[at..]);
     }
-    (tokens.iter())
+    coloured(tokens.iter().map(|(class, text)| (*class, text.as_str())))
+}
+
+fn coloured<'a>(tokens: impl IntoIterator<Item = (&'static str, &'a str)>) -> String {
+    (tokens.into_iter())
         .map(|(class, text)| match class.is_empty() || text.trim().is_empty() {
             true => escape(text),
             false => format!("<span class=\"{class}\">{}</span>", escape(text)),
