@@ -1,7 +1,9 @@
 //! The binary `d2l`: reads arguments, dispatches, shows errors, sets the exit code.
 
 use builder::book::Book;
-use builder::commands::{self, build::BuildOptions, tangle::Mode};
+use builder::commands::{
+    self, build::BuildOptions, fmt, tangle::Mode, test::TestOptions,
+};
 use builder::diagnostic::{self, Diagnostic, Style};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -51,11 +53,41 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run every cell; each is a test.
+    /// Run every cell, each a test, and compare its outputs with the recorded ones.
     Test {
         /// Only sections whose path contains one of these.
         sections: Vec<String>,
+        /// Only tests whose name, `chapter/section::cell`, contains this.
+        #[arg(long)]
+        filter: Option<String>,
+        /// Only what has changed since it last ran.
+        #[arg(long)]
+        changed: bool,
+        /// Go on with a section after a cell of it has failed.
+        #[arg(long)]
+        keep_going: bool,
+        /// Record the outputs as the right ones.
+        #[arg(long)]
+        bless: bool,
+        /// Write a JUnit report to this file.
+        #[arg(long)]
+        junit: Option<PathBuf>,
     },
+    /// Format the code of cells with rustfmt, in the chapters.
+    Fmt {
+        /// Write nothing; name the chapters that would change, and fail if there are any.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Make a chapter from a notebook.
+    Import {
+        /// The `.ipynb` file.
+        notebook: PathBuf,
+        /// The chapter; else a file of the same name beside the notebook.
+        chapter: Option<PathBuf>,
+    },
+    /// Write a workflow that publishes the book on GitHub Pages.
+    Deploy,
     /// Write the cells marked `//#@save` into the crate.
     Tangle {
         /// Write nothing; fail if the crate is not what the chapters say.
@@ -103,6 +135,11 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         commands::new::new(folder)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Import { notebook, chapter } = &arguments.command {
+        let made = commands::import::import(notebook, chapter.as_deref())?;
+        println!("made {}; list it in book.toml", made.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::Kernel { command } = &arguments.command {
         match command {
             Kernel::Install { prefix } => commands::kernel::install(prefix.as_deref())?,
@@ -125,6 +162,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !diagnostic::has_errors(&diagnostics) {
         match &arguments.command {
             Command::Check { .. }
+            | Command::Import { .. }
             | Command::New { .. }
             | Command::Serve { .. }
             | Command::Kernel { .. } => {}
@@ -135,8 +173,33 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     Err(problems) => diagnostics.extend(problems),
                 }
             }
-            Command::Test { sections } => {
-                diagnostics.extend(commands::test::test(&book, sections)?);
+            Command::Test { sections, filter, changed, keep_going, bless, junit } => {
+                let options = TestOptions {
+                    sections: sections.clone(),
+                    filter: filter.clone(),
+                    changed: *changed,
+                    keep_going: *keep_going,
+                    bless: *bless,
+                    junit: junit.clone(),
+                };
+                diagnostics.extend(commands::test::test(&book, &options)?);
+            }
+            Command::Fmt { check } => {
+                let mode = if *check { fmt::Mode::Check } else { fmt::Mode::Write };
+                let changed = commands::fmt::fmt(&book, mode)?;
+                for path in &changed {
+                    println!(
+                        "{} {}",
+                        if *check { "not formatted:" } else { "formatted" },
+                        path.display()
+                    );
+                }
+                if *check && !changed.is_empty() {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+            Command::Deploy => {
+                println!("made {}", commands::deploy::deploy(&book.root)?.display());
             }
             Command::Tangle { check } => {
                 let mode = if *check { Mode::Check } else { Mode::Write };

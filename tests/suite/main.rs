@@ -6,5 +6,6 @@ mod drift;
 mod jupyter;
 mod mistakes;
 mod pipeline;
+mod record;
 mod site;
 mod tidy;

@@ -7,6 +7,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::files;
 use crate::run::output::SectionOutputs;
 use crate::run::report::Terminal;
+use crate::run::{Fresh, KeepGoing};
 use crate::weave::html::Downloads;
 use crate::weave::{self, OutFile, Theme};
 use std::fmt;
@@ -58,7 +59,8 @@ pub fn build(
     if !drift.is_empty() {
         return Ok(Err(drift));
     }
-    let ran = execute(book, &select(book, &[]), options.fresh, &terminal)?;
+    let fresh = if options.fresh { Fresh::All } else { Fresh::Changed };
+    let ran = execute(book, &select(book, &[]), fresh, KeepGoing::No, &terminal)?;
     if !ran.is_ok() {
         return Ok(Err(ran.diagnostics));
     }

@@ -2,6 +2,9 @@
 
 pub mod build;
 pub mod check;
+pub mod deploy;
+pub mod fmt;
+pub mod import;
 pub mod kernel;
 pub mod new;
 pub mod serve;
@@ -13,7 +16,7 @@ use crate::config::{Config, Library};
 use crate::prelude;
 use crate::run::cache::{Cache, CrateFolders};
 use crate::run::report::Terminal;
-use crate::run::{self, RunOptions, RunResult};
+use crate::run::{self, Fresh, KeepGoing, RunOptions, RunResult};
 use ::kernel::engine::{Backend, EngineConfig, PreludeCrate};
 use std::path::{Path, PathBuf};
 
@@ -46,19 +49,29 @@ pub fn build_dir(book_root: &Path) -> PathBuf {
     book_root.parent().unwrap_or(book_root).join("_build")
 }
 
-fn run_options(book: &Book, fresh: bool) -> anyhow::Result<RunOptions> {
+fn run_options(
+    book: &Book,
+    fresh: Fresh,
+    keep_going: KeepGoing,
+) -> anyhow::Result<RunOptions> {
     let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
-    Ok(RunOptions { engine: engine_config(&book.config, &book.root)?, jobs, fresh })
+    Ok(RunOptions {
+        engine: engine_config(&book.config, &book.root)?,
+        jobs,
+        fresh,
+        keep_going,
+    })
 }
 
 /// Runs the sections at `wanted` through the book's cache.
 fn execute(
     book: &Book,
     wanted: &[usize],
-    fresh: bool,
+    fresh: Fresh,
+    keep_going: KeepGoing,
     terminal: &Terminal,
 ) -> anyhow::Result<RunResult> {
-    let options = run_options(book, fresh)?;
+    let options = run_options(book, fresh, keep_going)?;
     let generated = match &book.config.library {
         Some(library) => library.generated.as_path(),
         None => Path::new("src/book"),

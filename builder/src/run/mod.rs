@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod output;
 mod reach;
+pub mod record;
 pub mod report;
 
 use crate::book::{Book, Section};
@@ -31,8 +32,30 @@ pub struct RunOptions {
     pub engine: EngineConfig,
     /// How many sections run at once.
     pub jobs: usize,
+    /// What of it is run.
+    pub fresh: Fresh,
+    /// What follows a cell that failed.
+    pub keep_going: KeepGoing,
+}
+
+/// Whether the cache is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fresh {
+    /// Run what has changed.
+    #[default]
+    Changed,
     /// Run even what the cache knows.
-    pub fresh: bool,
+    All,
+}
+
+/// Whether a section goes on after a cell of it has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepGoing {
+    /// The other cells of the section are skipped.
+    #[default]
+    No,
+    /// They run.
+    Yes,
 }
 
 /// What running a set of sections gave.
@@ -76,7 +99,7 @@ pub fn run(
             continue;
         }
         let key = cache.key(section);
-        match cache.load(section, &key).filter(|_| !options.fresh) {
+        match cache.load(section, &key).filter(|_| options.fresh == Fresh::Changed) {
             Some(outputs) => {
                 cached += 1;
                 reporter.section_cached(section);
@@ -84,8 +107,8 @@ pub fn run(
             }
             None => {
                 let reason = match options.fresh {
-                    true => "asked for".into(),
-                    false => cache.reason(section, &key),
+                    Fresh::All => "asked for".into(),
+                    Fresh::Changed => cache.reason(section, &key),
                 };
                 plan.push((section, reason));
                 pending.push(index);
@@ -118,7 +141,12 @@ pub fn run(
                     };
                     match engine {
                         Ok(engine) => {
-                            let run = run_section(section, engine, reporter);
+                            let run = run_section(
+                                section,
+                                engine,
+                                options.keep_going,
+                                reporter,
+                            );
                             if run.diagnostics.is_empty() {
                                 // A first run may have made the lock file, or files that cells read.
                                 cache.store(section, &cache.key(section), &run.outputs);
@@ -161,13 +189,14 @@ struct SectionRun {
 fn run_section(
     section: &Section,
     mut engine: Engine,
+    keep_going: KeepGoing,
     reporter: &dyn Reporter,
 ) -> SectionRun {
     let started = Instant::now();
     let mut run = SectionRun::default();
     let count = section.document.cells().count();
     reporter.section_started(section, count);
-    let mut stopped = false;
+    let (mut stopped, mut failed) = (false, false);
     for (number, (cell, span)) in section.document.cells().enumerate() {
         if stopped {
             run.cells.push(CellReport::skipped(section, cell, span));
@@ -175,15 +204,17 @@ fn run_section(
             continue;
         }
         reporter.cell_started(section, number, count, cell);
-        let (outputs, report, problem) =
+        let (outputs, mut report, problem) =
             run_cell(section, cell, span, number, &mut engine);
-        stopped = problem.is_some();
+        failed |= problem.is_some();
+        stopped = problem.is_some() && keep_going == KeepGoing::No;
+        problem.iter().flatten().for_each(|problem| report.fail(problem));
         run.outputs.cells.push(outputs);
         run.diagnostics.extend(problem.into_iter().flatten());
         reporter.cell_finished(section, number, count, &report);
         run.cells.push(report);
     }
-    reporter.section_finished(section, count, started.elapsed(), !stopped);
+    reporter.section_finished(section, count, started.elapsed(), !failed);
     run
 }
 

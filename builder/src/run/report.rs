@@ -1,6 +1,7 @@
 //! Says how a run goes: live on a terminal, a line a section elsewhere.
 
 use crate::book::Section;
+use crate::diagnostic::Diagnostic;
 use crate::document::{Cell, Span};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, HashMap};
@@ -13,12 +14,16 @@ use std::time::Duration;
 pub struct CellReport {
     /// `book/preliminaries/calculus.md:45`.
     pub place: String,
+    /// The slug of its section.
+    pub section: String,
     /// The cell's id.
     pub id: String,
     /// How long it took.
     pub elapsed: Duration,
     /// How it ended.
     pub status: Status,
+    /// What is wrong, for a cell that failed.
+    pub problem: String,
 }
 
 /// How a cell ended, as a test.
@@ -33,6 +38,24 @@ pub enum Status {
 }
 
 impl CellReport {
+    /// `preliminaries/calculus::plot`
+    pub fn name(&self) -> String {
+        format!("{}::{}", self.section, self.id)
+    }
+
+    /// Notes a problem.
+    pub fn fail(&mut self, problem: &Diagnostic) {
+        self.status = Status::Failed;
+        if !self.problem.is_empty() {
+            self.problem.push('\n');
+        }
+        self.problem.push_str(&problem.to_string());
+        if let Some(help) = &problem.help {
+            self.problem.push('\n');
+            self.problem.push_str(help);
+        }
+    }
+
     pub(super) fn ran(
         section: &Section,
         cell: &Cell,
@@ -48,9 +71,11 @@ impl CellReport {
         let (line, _) = section.document.position(span.start);
         Self {
             place: format!("{}:{line}", section.document.path.display()),
+            section: section.slug.clone(),
             id: cell.id.clone(),
             elapsed: Duration::ZERO,
             status: Status::Skipped,
+            problem: String::new(),
         }
     }
 }

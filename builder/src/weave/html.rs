@@ -3,6 +3,7 @@
 mod blocks;
 mod fonts;
 mod highlight;
+mod rust;
 mod search;
 mod svg;
 
@@ -54,7 +55,8 @@ pub fn weave(
         return Err(problems);
     }
 
-    let templates = Templates::new(theme).map_err(|error| vec![*error])?;
+    let templates =
+        Templates::new(theme, words.is_some()).map_err(|error| vec![*error])?;
     let mut files = Vec::new();
     for (index, body) in bodies.iter().enumerate() {
         let section = &book.sections[index];
@@ -101,6 +103,10 @@ pub fn weave(
         let page = special("references", "References", references);
         files.push(templates.render(book, downloads, "page.html", page, None)?);
     }
+    if let Some(words) = words {
+        let page = special(INDEX, "Index", words);
+        files.push(templates.render(book, downloads, "page.html", page, None)?);
+    }
     let site = &book.config.site;
     let lost = PageData {
         // It is shown at any address, so only the site's own address leads back.
@@ -109,10 +115,6 @@ pub fn weave(
     };
     files.push(templates.render(book, downloads, "page.html", lost, None)?);
     files.extend(site.url.as_ref().map(|url| sitemap(book, url)));
-    if let Some(words) = words {
-        let page = special(INDEX, "Index", words);
-        files.push(templates.render(book, downloads, "page.html", page, None)?);
-    }
     files.push(search::index(book));
     files.extend(images(book));
     files.extend(fonts::files());
@@ -123,6 +125,8 @@ pub fn weave(
     Ok(files)
 }
 
+/// The page of the book's index.
+const INDEX: &str = "book-index";
 const LOST: &str = "<p>There is no such page in this book. It may have moved: the search \
     above and the contents beside this text know where everything is.</p>";
 
@@ -145,8 +149,6 @@ fn sitemap(book: &Book, url: &str) -> OutFile {
     xml.push_str("</urlset>\n");
     OutFile { path: "sitemap.xml".into(), bytes: xml.into_bytes() }
 }
-/// The page of the book's index.
-const INDEX: &str = "book-index";
 
 /// Whether the section has a notebook: all but the openings of chapters without a cell.
 pub(crate) fn has_notebook(section: &Section) -> bool {
@@ -263,7 +265,7 @@ struct Entry {
 }
 
 /// Front matter, chapters with their sections, references.
-fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
+fn navigation(book: &Book, has_index: bool, current: Option<usize>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for (index, section) in book.sections.iter().enumerate() {
         let link = Link::to(book, index);
@@ -296,7 +298,6 @@ fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
             }
         }
     }
-    let has_index = !super::reference::index(book).is_empty();
     let ends = [
         (!book.references.is_empty(), "references".to_owned(), "References"),
         (has_index, INDEX.to_owned(), "Index"),
@@ -315,11 +316,13 @@ fn navigation(book: &Book, current: Option<usize>) -> Vec<Entry> {
 }
 
 struct Templates {
+    /// Whether the book has an index.
+    has_index: bool,
     environment: Environment<'static>,
 }
 
 impl Templates {
-    fn new(theme: &Theme) -> Result<Self, Box<Diagnostic>> {
+    fn new(theme: &Theme, has_index: bool) -> Result<Self, Box<Diagnostic>> {
         let mut environment = Environment::new();
         // The default also escapes `/`, which makes addresses hard to read.
         environment.set_formatter(|out, state, value| match value.as_str() {
@@ -334,7 +337,7 @@ impl Templates {
             let text = String::from_utf8_lossy(&text).into_owned();
             environment.add_template_owned(name, text).map_err(|error| wrong(&error))?;
         }
-        Ok(Self { environment })
+        Ok(Self { environment, has_index })
     }
 
     fn render(
@@ -349,7 +352,7 @@ impl Templates {
         let config = &book.config;
         let data = context! {
             page => page,
-            navigation => navigation(book, current),
+            navigation => navigation(book, self.has_index, current),
             book => context! {
                 title => config.title,
                 subtitle => config.subtitle,

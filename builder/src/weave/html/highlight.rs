@@ -1,8 +1,10 @@
 //! Code in colours: classes only, so that a style sheet decides, by day and by night.
 
 use super::escape;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::LazyLock;
-use syntect::parsing::{ParseState, ScopeStack, SyntaxSet};
+use syntect::parsing::{ParseState, Scope, ScopeStack, SyntaxSet};
 use syntect::util::LinesWithEndings;
 
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(SyntaxSet::load_defaults_newlines);
@@ -33,6 +35,9 @@ const CLASSES: [(&str, &str); 20] = [
 
 /// Code as HTML: escaped, with a `span` around each token that has a colour.
 pub(super) fn highlight(language: &str, code: &str) -> String {
+    if language == "rust" {
+        return coloured(super::rust::tokens(code));
+    }
     let Some(syntax) = SYNTAXES.find_syntax_by_token(language) else {
         return escape(code);
     };
@@ -56,7 +61,11 @@ pub(super) fn highlight(language: &str, code: &str) -> String {
         }
         push(class(&stack), &line[at..]);
     }
-    (tokens.iter())
+    coloured(tokens.iter().map(|(class, text)| (*class, text.as_str())))
+}
+
+fn coloured<'a>(tokens: impl IntoIterator<Item = (&'static str, &'a str)>) -> String {
+    (tokens.into_iter())
         .map(|(class, text)| match class.is_empty() || text.trim().is_empty() {
             true => escape(text),
             false => format!("<span class=\"{class}\">{}</span>", escape(text)),
@@ -65,15 +74,20 @@ pub(super) fn highlight(language: &str, code: &str) -> String {
 }
 
 fn class(stack: &ScopeStack) -> &'static str {
-    for scope in stack.as_slice().iter().rev() {
-        let name = scope.build_string();
-        if let Some((_, class)) =
-            CLASSES.iter().find(|(start, _)| name.starts_with(start))
-        {
-            return class;
-        }
+    thread_local! {
+        /// Names of scopes are made under a lock that all threads share, so each is asked for once.
+        static KNOWN: RefCell<HashMap<Scope, Option<&'static str>>> = RefCell::default();
     }
-    ""
+    KNOWN.with_borrow_mut(|known| {
+        let mut classes = stack.as_slice().iter().rev().map(|scope| {
+            *known.entry(*scope).or_insert_with(|| {
+                let name = scope.build_string();
+                let found = CLASSES.iter().find(|(start, _)| name.starts_with(start));
+                found.map(|(_, class)| *class)
+            })
+        });
+        classes.find_map(|class| class).unwrap_or("")
+    })
 }
 
 #[cfg(test)]

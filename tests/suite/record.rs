@@ -1,0 +1,50 @@
+//! `d2l test` compares what cells give with what their author has blessed.
+
+use d2l_tests::TempBook;
+
+const SECTION: &str = "# First\n\n```rust\nlet loss = 0.25;\nprintln!(\"loss {loss}\");\n```\n\n\
+```rust, approx=0.5\nprintln!(\"took {} s\", 0.25);\n```\n\n```rust, label=last\n\"end\"\n```\n";
+
+#[test]
+fn drift_is_pointed_at_and_blessed() {
+    let section = SECTION.replace("```rust\nlet", "```rust, label=train\nlet");
+    let section = section.replace("approx=0.5", "approx=0.5, label=clock");
+    let book = TempBook::new(&section);
+    book.d2l(&["test", "--bless"]).expect(0, &["recorded one/first"]);
+    let worse =
+        section.replace("loss = 0.25", "loss = 0.75").replace("s\", 0.25", "s\", 0.4");
+    book.write("book/one/first.md", &worse);
+    let ran = book.d2l(&["test", "--junit", "report.xml"]);
+    ran.expect(
+        1,
+        &["first.md:4:1", "recorded `loss 0.25`, got `loss 0.75`", "2 passed, 1 failed"],
+    );
+    let report = book.read("report.xml");
+    for part in [
+        "<testsuite name=\"one/first\" tests=\"3\" failures=\"1\" skipped=\"0\"",
+        "<testcase classname=\"one/first\" name=\"train\" file=\"book/one/first.md\" line=\"3\"",
+        "recorded `loss 0.25`, got `loss 0.75`",
+    ] {
+        assert!(report.contains(part), "{part} is not in {report}");
+    }
+    // What the cache gives is compared too, and a filter leaves out what is not asked for.
+    book.d2l(&["test", "--changed"]).expect(1, &["first.md:4:1", "1 sections unchanged"]);
+    book.d2l(&["test", "--changed", "--filter", "first::clock"]).expect(0, &[]);
+    book.d2l(&["test", "--filter", "first::clock"]).expect(0, &["1 passed, 0 failed"]);
+    book.d2l(&["test", "--bless"]).expect(0, &["recorded one/first"]);
+    book.d2l(&["test"]).expect(0, &["3 passed"]);
+}
+
+#[test]
+fn a_section_stops_at_a_failure_or_goes_on() {
+    let book = TempBook::new(
+        "# First\n\n```rust, label=bad\npanic!(\"no\");\n```\n\n```rust, label=slow, timeout=1\nloop {}\n\
+         ```\n\n```rust, label=good\n1\n```\n",
+    );
+    book.d2l(&["test"]).expect(1, &["0 passed, 1 failed, 2 skipped"]);
+    let ran = book.d2l(&["test", "--keep-going"]);
+    ran.expect(
+        1,
+        &["1 passed, 2 failed, 0 skipped", "first.md:8:1", "ran longer than 1 s"],
+    );
+}
