@@ -4,6 +4,12 @@
 pub mod linear_regression {
     #[rustfmt::skip]
     pub mod linear_regression;
+    #[rustfmt::skip]
+    pub mod oo_design;
+    #[rustfmt::skip]
+    pub mod synthetic_data;
+    #[rustfmt::skip]
+    pub mod scratch;
 }
 pub mod preliminaries {
     #[rustfmt::skip]
