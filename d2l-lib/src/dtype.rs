@@ -77,6 +77,9 @@ impl fmt::Display for DType {
 pub trait Element: Copy + PartialOrd + Send + Sync + fmt::Debug + 'static {
     /// The dtype of this Rust type.
     const DTYPE: DType;
+    /// Whether loops over this type are compiled for the widest vectors.
+    #[doc(hidden)]
+    const FAST: bool;
     /// The type in which long sums of this type are accumulated.
     #[doc(hidden)]
     type Sum: Element + std::ops::AddAssign + Default;
@@ -96,6 +99,7 @@ macro_rules! element {
     ($type:ty, $variant:ident, $sum:ty, $from_f64:expr, $from_i64:expr, $to_f64:expr, $to_i64:expr) => {
         impl Element for $type {
             const DTYPE: DType = DType::$variant;
+            const FAST: bool = matches!(DType::$variant, DType::F32);
             type Sum = $sum;
             #[inline]
             fn from_f64(value: f64) -> Self {

@@ -4,6 +4,8 @@
 //! that every operation uses: it merges axes that lie one behind the other, and hands out
 //! rows as long as possible, so kernels see slices most of the time.
 
+use std::ops::Range;
+
 use crate::shape::{MAX_NDIM, Shape};
 
 /// Element `[i, j, …]` is at `offset + i * strides[0] + j * strides[1] + …`.
@@ -84,6 +86,10 @@ impl Layout {
         layout.shape.as_mut()[axis] = length;
         layout.offset += start * self.strides[axis];
         layout.strides[axis] *= step;
+        if length == 0 {
+            // Where nothing is must still be inside the storage.
+            layout.offset = 0;
+        }
         layout
     }
 
@@ -153,57 +159,98 @@ pub(crate) struct Row<const N: usize> {
 }
 
 /// Calls `row` for every row of the `layouts`, which must have one shape, in order.
-pub(crate) fn walk<const N: usize>(layouts: [&Layout; N], mut row: impl FnMut(Row<N>)) {
-    let shape = layouts[0].shape;
-    debug_assert!(layouts.iter().all(|layout| layout.shape == shape));
-    if shape.numel() == 0 {
-        return;
-    }
+pub(crate) fn walk<const N: usize>(layouts: [&Layout; N], row: impl FnMut(Row<N>)) {
+    let rows = Rows::new(layouts);
+    rows.each(0..rows.count, row);
+}
 
-    // Merge neighbouring axes wherever all operands step evenly across both.
-    let mut lengths = [1; MAX_NDIM];
-    let mut strides = [[0; N]; MAX_NDIM];
-    let mut ndim = 0;
-    for axis in (0..shape.len()).filter(|&axis| shape[axis] != 1) {
-        let step: [usize; N] = std::array::from_fn(|i| layouts[i].strides[axis]);
-        let merges =
-            ndim > 0 && (0..N).all(|i| strides[ndim - 1][i] == step[i] * shape[axis]);
-        if merges {
-            lengths[ndim - 1] *= shape[axis];
-            strides[ndim - 1] = step;
-        } else {
-            lengths[ndim] = shape[axis];
-            strides[ndim] = step;
-            ndim += 1;
+/// The rows of some layouts of one shape, by number.
+pub(crate) struct Rows<const N: usize> {
+    /// How many rows there are; none if there is no element.
+    pub(crate) count: usize,
+    /// The elements of each.
+    pub(crate) length: usize,
+    /// The operands' steps from one element of a row to the next.
+    pub(crate) step: [usize; N],
+    /// The axes across rows: lengths, and the operands' steps.
+    lengths: [usize; MAX_NDIM],
+    strides: [[usize; N]; MAX_NDIM],
+    outer: usize,
+    start: [usize; N],
+}
+
+impl<const N: usize> Rows<N> {
+    pub(crate) fn new(layouts: [&Layout; N]) -> Rows<N> {
+        let shape = layouts[0].shape;
+        debug_assert!(layouts.iter().all(|layout| layout.shape == shape));
+        // Merge neighbouring axes wherever all operands step evenly across both.
+        let mut lengths = [1; MAX_NDIM];
+        let mut strides = [[0; N]; MAX_NDIM];
+        let mut ndim = 0;
+        for axis in (0..shape.len()).filter(|&axis| shape[axis] != 1) {
+            let step: [usize; N] = std::array::from_fn(|i| layouts[i].strides[axis]);
+            let merges =
+                ndim > 0 && (0..N).all(|i| strides[ndim - 1][i] == step[i] * shape[axis]);
+            if merges {
+                lengths[ndim - 1] *= shape[axis];
+                strides[ndim - 1] = step;
+            } else {
+                lengths[ndim] = shape[axis];
+                strides[ndim] = step;
+                ndim += 1;
+            }
         }
+        let outer = ndim.saturating_sub(1);
+        let length = lengths[outer];
+        let count = if length == 0 { 0 } else { lengths[..outer].iter().product() };
+        let start = std::array::from_fn(|i| layouts[i].offset);
+        Rows { count, length, step: strides[outer], lengths, strides, outer, start }
     }
 
-    let mut start: [usize; N] = std::array::from_fn(|i| layouts[i].offset);
-    if ndim <= 1 {
-        return row(Row { start, length: lengths[0], step: strides[0] });
+    /// If the first operand is a run of matrices that lie transposed in memory, one behind
+    /// the other: how many, their rows and their columns.
+    pub(crate) fn as_transposed(&self) -> Option<[usize; 3]> {
+        let (rows, columns) = match self.outer {
+            1 | 2 => (self.lengths[self.outer - 1], self.length),
+            _ => return None,
+        };
+        let transposed = self.strides[self.outer - 1][0] == 1 && self.step[0] == rows;
+        let count = if self.outer == 2 { self.lengths[0] } else { 1 };
+        let behind = self.outer == 1 || self.strides[0][0] == rows * columns;
+        (transposed && behind).then_some([count, rows, columns])
     }
-    let (length, step) = (lengths[ndim - 1], strides[ndim - 1]);
-    let mut position = [0; MAX_NDIM];
-    loop {
-        row(Row { start, length, step });
-        // Count the outer axes up by one, as an odometer does.
-        let mut axis = ndim - 1;
-        loop {
-            if axis == 0 {
-                return;
-            }
-            axis -= 1;
-            position[axis] += 1;
+
+    /// Calls `row` for the rows with these numbers, in order.
+    pub(crate) fn each(&self, numbers: Range<usize>, mut row: impl FnMut(Row<N>)) {
+        if numbers.is_empty() {
+            return;
+        }
+        let Rows { length, step, lengths, strides, outer, mut start, .. } = *self;
+        let mut position = [0; MAX_NDIM];
+        let mut left = numbers.start;
+        for axis in (0..outer).rev() {
+            position[axis] = left % lengths[axis];
+            left /= lengths[axis];
             for i in 0..N {
-                start[i] += strides[axis][i];
+                start[i] += strides[axis][i] * position[axis];
             }
-            if position[axis] < lengths[axis] {
-                break;
+        }
+        for _ in numbers {
+            row(Row { start, length, step });
+            // Count the outer axes up by one, as an odometer does.
+            for axis in (0..outer).rev() {
+                position[axis] += 1;
+                for i in 0..N {
+                    start[i] += strides[axis][i];
+                }
+                if position[axis] < lengths[axis] {
+                    break;
+                }
+                for i in 0..N {
+                    start[i] -= strides[axis][i] * lengths[axis];
+                }
+                position[axis] = 0;
             }
-            for i in 0..N {
-                start[i] -= strides[axis][i] * lengths[axis];
-            }
-            position[axis] = 0;
         }
     }
 }

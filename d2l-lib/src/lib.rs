@@ -63,5 +63,5 @@ pub use dtype::{DType, Element};
 pub use random::seed;
 pub use shape::{Axes, Shape, TargetShape};
 pub use tensor::{
-    AxisIndex, FileError, Index, IntoTensor, Tensor, Value, tensor, tensor_f64,
+    AxisIndex, FileError, Index, IntoTensor, Order, Tensor, Value, tensor, tensor_f64,
 };

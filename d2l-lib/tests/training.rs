@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use d2l::{
+    Order,
     nn::{self, Parameters},
     optim::*,
     prelude::*,
@@ -83,6 +84,23 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
             layer.bias.as_ref().unwrap().get_or_init(|| x[2].clone());
             layer.forward(a)
         }
+        "sort_0" => a.sort(0),
+        "sort_1" => a.sort(1),
+        "sort_2" => a.sort(-1),
+        "topk_0" => a.topk(2, 0).0,
+        "topk_1" => a.topk(2, 1).0,
+        "topk_2" => a.topk(2, 2).0,
+        "argsort_0" => a.argsort(0, Order::Ascending),
+        "argsort_1" => a.argsort(1, Order::Ascending),
+        "argsort_down_0" => a.argsort(0, Order::Descending),
+        "argsort_down_1" => a.argsort(1, Order::Descending),
+        "unique" => a.unique().0,
+        "bincount" => a.bincount(7),
+        "solve" => a.solve(&x[1]),
+        "inverse" => a.inverse(),
+        "cholesky" => a.detach().cholesky(),
+        "eigenvalues" => a.detach().eigh().0,
+        "singular_values" => a.detach().svd().1,
         "conv2d" => {
             let layer = nn::Conv2d::lazy(4, 3).stride([1, 2]).padding([2, 1]);
             adopt(&layer, &x[1..]);
@@ -111,7 +129,10 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "gru" => recurrent(nn::Gru::lazy(4), x),
         "lstm" => recurrent(nn::Lstm::lazy(4), x),
         "lstm_2" => recurrent(nn::Lstm::lazy(4).stacked(2), x),
-        _ => panic!("the fixture has `{name}`, which this test lacks"),
+        _ => match name.strip_prefix("einsum ") {
+            Some(formula) => Tensor::einsum(formula, &Vec::from_iter(x)),
+            None => panic!("the fixture has `{name}`, which this test lacks"),
+        },
     }
 }
 
@@ -130,7 +151,7 @@ fn recurrent(module: impl nn::Module, x: &[Tensor]) -> Tensor {
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let cases = FIXTURE["cases"].as_array().unwrap();
-    assert!(cases.len() >= 37, "the fixture lost its cases");
+    assert!(cases.len() >= 68, "the fixture lost its cases");
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let inputs: Vec<Tensor> = (case["inputs"].as_array().unwrap().iter())
@@ -139,6 +160,13 @@ fn values_and_gradients_are_pytorchs() {
             .collect();
         let output = apply(name, &inputs);
         assert_close(name, &output, &case["output"]);
+        if case.get("grads").is_none() {
+            assert!(
+                !output.needs_grad(),
+                "{name}: a gradient that PyTorch does not have"
+            );
+            continue;
+        }
         output.backward_with(&unpack(&case["cotangent"]));
         for (input, expected) in inputs.iter().zip(case["grads"].as_array().unwrap()) {
             if !expected.is_null() {
@@ -306,4 +334,53 @@ fn tied_parameters_are_one() {
 #[should_panic(expected = "this parameter has no shape yet")]
 fn a_lazy_parameter_says_what_it_waits_for() {
     nn::Linear::lazy(3).weight.shape();
+}
+
+/// A matrix of numbers between −1 and 1 without pattern.
+fn scattered(m: usize, n: usize) -> Tensor {
+    let value = |i: usize| ((i + 1) as f64 * 12.9898).sin() * 43758.5453 % 1.0;
+    tensor_f64((0..m * n).map(value).collect::<Vec<f64>>()).reshape([m, n])
+}
+
+#[track_caller]
+fn assert_near(a: &Tensor, b: &Tensor) {
+    let error = (a - b).abs().max().item();
+    assert!(error < 1e-12, "off by {error}");
+}
+
+#[test]
+fn decompositions_multiply_to_the_matrix() {
+    let identity = |n| Tensor::eye(n).to_dtype(DType::F64);
+    for n in [1, 2, 7, 30] {
+        let a = scattered(n, n);
+        let symmetric = &a + a.t();
+        let (values, vectors) = symmetric.eigh();
+        assert_near(&(&vectors * values).matmul(&vectors.t()), &symmetric);
+        assert_near(&vectors.t().matmul(&vectors), &identity(n));
+        assert_near(&a.matmul(&a.inverse()), &identity(n));
+        let definite = a.matmul(&a.t()) + identity(n);
+        let l = definite.cholesky();
+        assert_near(&l.matmul(&l.t()), &definite);
+    }
+    // Tall, wide, and of rank 1, where half of the vectors are free.
+    for a in [scattered(9, 4), scattered(4, 9), scattered(5, 1).matmul(&scattered(1, 4))]
+    {
+        let (u, s, vt) = a.svd();
+        let k = a.shape()[0].min(a.shape()[1]);
+        assert_near(&(&u * s).matmul(&vt), &a);
+        assert_near(&u.t().matmul(&u), &identity(k));
+        assert_near(&vt.matmul(&vt.t()), &identity(k));
+    }
+}
+
+#[test]
+#[should_panic(expected = "solve: the matrix is singular")]
+fn a_singular_system_is_refused() {
+    tensor([[1.0, 2.0], [2.0, 4.0]]).solve(&tensor([1.0, 2.0]));
+}
+
+#[test]
+#[should_panic(expected = "einsum: 'j' in \"ij,jk->ik\" stands for lengths 3 and 4")]
+fn letters_of_two_lengths_are_refused() {
+    Tensor::einsum("ij,jk->ik", &[&Tensor::ones([2, 3]), &Tensor::ones([4, 2])]);
 }

@@ -1,7 +1,8 @@
 //! The graph of recorded operations, and the walk back through it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
+    hash::{BuildHasherDefault, Hasher},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -17,9 +18,9 @@ pub(crate) struct Node {
 
 enum State {
     /// A tensor the user made, with the gradient collected so far.
-    Leaf(Option<Tensor>),
+    Leaf(Option<Box<Tensor>>),
     /// The result of an operation: one edge for each input that needs a gradient.
-    Recorded(Vec<Edge>),
+    Recorded(Edges),
     /// The result of an operation that was differentiated and forgotten.
     Spent,
 }
@@ -32,8 +33,34 @@ struct Edge {
 
 type Pull = Box<dyn FnOnce(&Tensor) -> Tensor + Send + Sync>;
 
+/// The edges of one operation; hardly any has more than two, which need no allocation.
+#[derive(Default)]
+struct Edges {
+    first: Option<Edge>,
+    second: Option<Edge>,
+    more: Vec<Edge>,
+}
+
+impl Edges {
+    fn push(&mut self, edge: Edge) {
+        match (&self.first, &self.second) {
+            (None, _) => self.first = Some(edge),
+            (_, None) => self.second = Some(edge),
+            _ => self.more.push(edge),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Edge> {
+        self.first.iter().chain(&self.second).chain(&self.more)
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = Edge> {
+        self.first.into_iter().chain(self.second).chain(self.more)
+    }
+}
+
 /// Collects the edges of one operation; see [`record`].
-pub(crate) struct Tape(Vec<Edge>);
+pub(crate) struct Tape(Edges);
 
 impl Tape {
     /// How the gradient flows to `input`. `make` is called only if it does flow there, so
@@ -62,7 +89,7 @@ pub(crate) fn record(
         && output.dtype().is_float()
         && inputs.iter().any(|input| input.needs_grad());
     if flows {
-        let mut tape = Tape(Vec::new());
+        let mut tape = Tape(Edges::default());
         edges(&mut tape, &output);
         let state = Mutex::new(State::Recorded(tape.0));
         output.node = Some(Arc::new(Node { op: Some(op), state }));
@@ -86,19 +113,56 @@ impl Node {
 
     pub(crate) fn grad(&self) -> Option<Tensor> {
         match &*self.lock() {
-            State::Leaf(grad) => grad.clone(),
+            State::Leaf(grad) => grad.as_deref().cloned(),
             _ => None,
         }
     }
 
     pub(crate) fn set_grad(&self, new: Option<Tensor>) {
         if let State::Leaf(grad) = &mut *self.lock() {
-            *grad = new;
+            *grad = new.map(Box::new);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hashes nodes by where they are, which nobody chooses to collide.
+type ByAddress = BuildHasherDefault<AddressHasher>;
+
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_usize(byte.into()));
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0 ^ address as u64).wrapping_mul(GOLDEN).rotate_left(26);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Tensor {
+    /// The sum of two gradients of one tensor; in place if nobody would notice.
+    #[track_caller]
+    fn plus(mut self, more: Tensor) -> Tensor {
+        let own = self.dtype() == more.dtype()
+            && self.shape() == more.shape()
+            && self.is_contiguous()
+            && self.storage.is_unshared();
+        if own {
+            self.add_(&more);
+            return self;
+        }
+        &self + &more
     }
 }
 
@@ -109,7 +173,8 @@ impl Node {
 #[track_caller]
 pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
     let mut order = inputs_first(root);
-    let mut gradients = HashMap::from([(Arc::as_ptr(root), gradient)]);
+    let mut gradients: HashMap<*const Node, Tensor, ByAddress> = HashMap::default();
+    gradients.insert(Arc::as_ptr(root), gradient);
     while let Some(node) = order.pop() {
         let Some(gradient) = gradients.remove(&Arc::as_ptr(&node)) else { continue };
         let edges = {
@@ -117,8 +182,8 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
             match &mut *state {
                 State::Leaf(grad) => {
                     *grad = Some(match grad.take() {
-                        Some(before) => &before + &gradient,
-                        None => gradient,
+                        Some(before) => Box::new(before.plus(gradient)),
+                        None => Box::new(gradient),
                     });
                     continue;
                 }
@@ -130,14 +195,18 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
                 State::Spent => unreachable!("`inputs_first` refused the spent ones"),
             }
         };
-        for Edge { input, pull } in edges {
+        for Edge { input, pull } in edges.into_iter() {
             let flowing = pull(&gradient);
             let key = Arc::as_ptr(&input);
-            let total = match gradients.remove(&key) {
-                Some(before) => &before + &flowing,
-                None => flowing,
-            };
-            gradients.insert(key, total);
+            match gradients.entry(key) {
+                Entry::Occupied(total) => {
+                    let (key, before) = total.remove_entry();
+                    gradients.insert(key, before.plus(flowing));
+                }
+                Entry::Vacant(total) => {
+                    total.insert(flowing);
+                }
+            }
         }
     }
 }
@@ -148,7 +217,8 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
 #[track_caller]
 fn inputs_first(root: &Arc<Node>) -> Vec<Arc<Node>> {
     let mut order = Vec::new();
-    let mut seen = HashSet::from([Arc::as_ptr(root)]);
+    let mut seen: HashSet<*const Node, ByAddress> = HashSet::default();
+    seen.insert(Arc::as_ptr(root));
     let mut path = vec![(Arc::clone(root), inputs_of(root))];
     while let Some((_, inputs)) = path.last_mut() {
         match inputs.pop() {
@@ -182,18 +252,22 @@ impl Drop for Node {
     /// Takes long chains apart link by link; dropping them recursively would overflow the
     /// stack.
     fn drop(&mut self) {
-        let mut edges = take_edges(self);
+        let edges = take_edges(self);
+        if edges.first.is_none() {
+            return;
+        }
+        let mut edges = Vec::from_iter(edges.into_iter());
         while let Some(edge) = edges.pop() {
             if let Some(mut input) = Arc::into_inner(edge.input) {
-                edges.append(&mut take_edges(&mut input));
+                edges.extend(take_edges(&mut input).into_iter());
             }
         }
     }
 }
 
-fn take_edges(node: &mut Node) -> Vec<Edge> {
+fn take_edges(node: &mut Node) -> Edges {
     match node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
         State::Recorded(edges) => mem::take(edges),
-        _ => Vec::new(),
+        _ => Edges::default(),
     }
 }

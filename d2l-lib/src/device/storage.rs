@@ -39,14 +39,17 @@ impl Storage {
         Storage::of(Block::from_vec(values))
     }
 
-    /// A storage with `length` elements, which `fill` must all write.
+    /// A storage with `length` elements, which `fill` must all write; it is called
+    /// only if there are some.
     #[inline]
     pub(crate) fn filled<T: Element>(
         length: usize,
         fill: impl FnOnce(&mut [T]),
     ) -> Storage {
         let mut block = Block::new::<T>(length);
-        fill(block.elements_mut());
+        if length > 0 {
+            fill(block.elements_mut());
+        }
         Storage::of(block)
     }
 

@@ -52,7 +52,8 @@ pub fn num_threads() -> usize {
     }
 }
 
-/// Sets how many threads compute; results do not depend on it.
+/// Sets how many threads compute. With the same number, results are the same to the last
+/// bit; with another, products of matrices may be rounded in another way.
 ///
 /// # Panics
 /// If `threads` is 0.
@@ -110,6 +111,54 @@ pub(crate) fn rows_mut<T: Send>(
         let run =
             unsafe { slice::from_raw_parts_mut(start.at(at), range.len() * length) };
         each(range.start, run);
+    });
+}
+
+/// Like [`rows_mut`], for two slices with as many elements.
+pub(crate) fn rows_mut_2<T: Send, U: Send>(
+    rows: (&mut [T], &mut [U]),
+    length: usize,
+    grain: usize,
+    each: &(dyn Fn(usize, &mut [T], &mut [U]) + Sync),
+) {
+    assert!(rows.0.len() == rows.1.len(), "both slices have the same rows");
+    if length == 0 {
+        return;
+    }
+    let (first, second) = (Start(rows.0.as_mut_ptr()), Start(rows.1.as_mut_ptr()));
+    ranges(rows.0.len() / length, grain, &|range| {
+        let (at, count) = (range.start * length, range.len() * length);
+        // SAFETY: the ranges are disjoint and inside both slices, as in `rows_mut`.
+        let runs = unsafe {
+            (
+                slice::from_raw_parts_mut(first.at(at), count),
+                slice::from_raw_parts_mut(second.at(at), count),
+            )
+        };
+        each(range.start, runs.0, runs.1);
+    });
+}
+
+/// Like [`rows_mut`], in runs of exactly `block` rows (but the last).
+pub(crate) fn blocks_mut<T: Send>(
+    rows: &mut [T],
+    length: usize,
+    block: usize,
+    each: &(dyn Fn(usize, &mut [T]) + Sync),
+) {
+    if length == 0 {
+        return;
+    }
+    let count = rows.len() / length;
+    debug_assert!(rows.len() == count * length && block > 0);
+    let start = Start(rows.as_mut_ptr());
+    run(count.div_ceil(block), &|i| {
+        let (from, to) = (i * block, count.min((i + 1) * block));
+        // SAFETY: the parts are disjoint and inside `rows`, as in `rows_mut`.
+        let rows = unsafe {
+            slice::from_raw_parts_mut(start.at(from * length), (to - from) * length)
+        };
+        each(from, rows);
     });
 }
 

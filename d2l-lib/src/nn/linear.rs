@@ -73,11 +73,7 @@ impl Module for Linear {
             x.shape(),
             self.weight.len_of(1)
         );
-        let y = x.matmul(&self.weight.t());
-        match &self.bias {
-            Some(bias) => y + bias,
-            None => y,
-        }
+        x.linear(&self.weight, self.bias.as_ref().map(Parameter::tensor))
     }
 }
 

@@ -85,11 +85,7 @@ impl Module for BatchNorm {
         );
         let c = x.len_of(1);
         self.meet(c);
-        let axes: Vec<usize> = (0..x.ndim()).filter(|&axis| axis != 1).collect();
-        let mut along = vec![1; x.ndim()];
-        along[1] = c;
-        let along = |statistic: &Tensor| statistic.reshape(&along[..]);
-        let normalised = if self.mode.is_training() {
+        if self.mode.is_training() {
             let count = x.numel() / c.max(1);
             assert!(
                 count > 1,
@@ -97,25 +93,25 @@ impl Module for BatchNorm {
                  not shape {:?}",
                 x.shape()
             );
-            let mean = x.mean_keepdim(axes.clone());
-            let centred = x - &mean;
-            let variance = centred.pow(2).mean_keepdim(axes);
+            let (y, mean, variance) =
+                x.batch_norm(Some(&self.weight), Some(&self.bias), self.eps);
             no_grad(|| {
-                let unbiased = &variance * (count as f64 / (count as f64 - 1.0));
+                let unbiased = variance * (count as f64 / (count as f64 - 1.0));
                 for (running, new) in
-                    [(&self.running_mean, &mean), (&self.running_var, &unbiased)]
+                    [(&self.running_mean, mean), (&self.running_var, unbiased)]
                 {
-                    let new = new.detach().reshape([c]).to_dtype(running.dtype());
                     running.mul_(1.0 - self.momentum);
                     running.add_(new * self.momentum);
                 }
             });
-            centred / (variance + self.eps).sqrt()
-        } else {
-            let scale = (self.running_var.tensor() + self.eps).sqrt();
-            (x - along(&self.running_mean)) / along(&scale)
-        };
-        normalised * along(&self.weight) + along(&self.bias)
+            return y;
+        }
+        let mut along = vec![1; x.ndim()];
+        along[1] = c;
+        let along = |statistic: &Tensor| statistic.reshape(&along[..]);
+        let scale = &self.weight / (self.running_var.tensor() + self.eps).sqrt();
+        let shift = &self.bias - self.running_mean.tensor() * &scale;
+        x * along(&scale) + along(&shift)
     }
 }
 
@@ -169,9 +165,6 @@ impl Module for LayerNorm {
             x.shape(),
             self.shape
         );
-        let axes: Vec<usize> = (x.ndim() - self.shape.len()..x.ndim()).collect();
-        let centred = x - x.mean_keepdim(axes.clone());
-        let variance = centred.pow(2).mean_keepdim(axes);
-        centred / (variance + self.eps).sqrt() * &self.weight + &self.bias
+        x.layer_norm(self.shape, Some(&self.weight), Some(&self.bias), self.eps)
     }
 }

@@ -1,27 +1,74 @@
 //! One element in, one element out.
+//!
+//! What is specific to a function is one loop over slices ([`map_slice`], [`zip_slices`]),
+//! compiled for the widest vectors. Everything around it, rows, broadcasting, threads, is
+//! compiled once for each type of elements.
 
+use super::vector::vectorised;
 use crate::{
     autograd::record,
+    device::threads,
     dtype::{DType, Element, with_dtype},
     interrupt,
-    layout::{Row, walk},
+    layout::{Layout, Row, Rows},
     shape::Shape,
     tensor::Tensor,
 };
 
+/// Threads are worth while from this many elements for each on.
+pub(crate) const GRAIN: usize = 16 * 1024;
+
+/// Elements that do not lie side by side are gathered in runs of this many.
+const RUN: usize = 256;
+
+vectorised! {
+    fn map_fast[A: Element, R: Element, F: Fn(A) -> R][A, R, F](x: &[A], out: &mut [R], f: &F) {
+        for (out, &value) in out.iter_mut().zip(x) {
+            *out = f(value);
+        }
+    }
+}
+
+vectorised! {
+    fn zip_fast[A: Element, R: Element, F: Fn(A, A) -> R][A, R, F](
+        a: &[A], b: &[A], out: &mut [R], f: &F,
+    ) {
+        for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *out = f(a, b);
+        }
+    }
+}
+
+fn map_slice<A: Element, R: Element, F: Fn(A) -> R>(x: &[A], out: &mut [R], f: &F) {
+    if A::FAST {
+        return map_fast(x, out, f);
+    }
+    for (out, &value) in out.iter_mut().zip(x) {
+        *out = f(value);
+    }
+}
+
+fn zip_slices<A: Element, R: Element, F: Fn(A, A) -> R>(
+    a: &[A],
+    b: &[A],
+    out: &mut [R],
+    f: &F,
+) {
+    if A::FAST {
+        return zip_fast(a, b, out, f);
+    }
+    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *out = f(a, b);
+    }
+}
+
 /// `f` of every element.
 #[track_caller]
-pub(crate) fn map<A: Element, R: Element>(x: &Tensor, f: impl Fn(A) -> R) -> Tensor {
-    let values = x.storage.read::<A>();
-    let mut out = Vec::with_capacity(x.numel());
-    walk([&x.layout], |Row { start: [start], length, step: [step] }| match step {
-        1 => out.extend(values[start..start + length].iter().map(|&value| f(value))),
-        0 => out.resize(out.len() + length, f(values[start])),
-        _ => out.extend(
-            values[start..].iter().step_by(step).take(length).map(|&value| f(value)),
-        ),
-    });
-    Tensor::new(out, x.layout.shape)
+pub(crate) fn map<A: Element, R: Element>(
+    x: &Tensor,
+    f: impl Fn(A) -> R + Sync,
+) -> Tensor {
+    map_rows(x, &|x, out| map_slice(x, out, &f))
 }
 
 /// `f` of every pair of elements, both operands stretched to `shape`.
@@ -30,29 +77,9 @@ pub(crate) fn zip<A: Element, R: Element>(
     a: &Tensor,
     b: &Tensor,
     shape: Shape,
-    f: impl Fn(A, A) -> R,
+    f: impl Fn(A, A) -> R + Sync,
 ) -> Tensor {
-    let (a_values, b_values) = (a.storage.read::<A>(), b.storage.read::<A>());
-    let layouts = [&a.layout.broadcast_to(shape), &b.layout.broadcast_to(shape)];
-    let mut out = Vec::with_capacity(shape.numel());
-    walk(layouts, |Row { start: [i, j], length, step }| match step {
-        [1, 1] => {
-            let (a, b) = (&a_values[i..i + length], &b_values[j..j + length]);
-            out.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
-        }
-        [1, 0] => {
-            let b = b_values[j];
-            out.extend(a_values[i..i + length].iter().map(|&a| f(a, b)));
-        }
-        [0, 1] => {
-            let a = a_values[i];
-            out.extend(b_values[j..j + length].iter().map(|&b| f(a, b)));
-        }
-        [s, t] => {
-            out.extend((0..length).map(|k| f(a_values[i + k * s], b_values[j + k * t])))
-        }
-    });
-    Tensor::new(out, shape)
+    zip_rows(a, b, shape, &|a, b, out| zip_slices(a, b, out, &f))
 }
 
 /// Replaces every element of `x` by `f` of it and the one of `source`, which broadcasts.
@@ -60,45 +87,264 @@ pub(crate) fn zip<A: Element, R: Element>(
 pub(crate) fn zip_in_place<A: Element>(
     x: &Tensor,
     source: &Tensor,
-    f: impl Fn(A, A) -> A,
+    f: impl Fn(A, A) -> A + Sync,
 ) {
     interrupt::check();
+    zip_rows_in_place(x, source, &|a, b, out| zip_slices(a, b, out, &f));
+}
+
+type MapRun<'a, A, R> = &'a (dyn Fn(&[A], &mut [R]) + Sync);
+type ZipRun<'a, A, R> = &'a (dyn Fn(&[A], &[A], &mut [R]) + Sync);
+
+#[track_caller]
+fn map_rows<A: Element, R: Element>(x: &Tensor, run: MapRun<A, R>) -> Tensor {
+    let values = x.storage.read::<A>();
+    Tensor::filled(x.layout.shape, |out| {
+        let values = &values[..];
+        if x.layout.is_contiguous() {
+            let values = &values[x.layout.offset..][..out.len()];
+            return threads::rows_mut(out, 1, GRAIN, &|first, out| {
+                run(&values[first..first + out.len()], out);
+            });
+        }
+        let rows = Rows::new([&x.layout]);
+        let grain = GRAIN.div_ceil(rows.length.max(1));
+        threads::rows_mut(out, rows.length, grain, &|first, out| {
+            let mut gathered = Gathered::new(values);
+            let mut outs = out.chunks_exact_mut(rows.length);
+            rows.each(
+                first..first + outs.len(),
+                |Row { start: [start], step: [step], .. }| {
+                    let out = outs.next().expect("one for each row");
+                    for (i, out) in out.chunks_mut(gathered.run(step)).enumerate() {
+                        let at = start + i * RUN * step;
+                        run(gathered.slice(values, at, step, out.len()), out);
+                    }
+                },
+            );
+        });
+    })
+}
+
+#[track_caller]
+fn zip_rows<A: Element, R: Element>(
+    a: &Tensor,
+    b: &Tensor,
+    shape: Shape,
+    run: ZipRun<A, R>,
+) -> Tensor {
+    let (a_values, b_values) = (a.storage.read::<A>(), b.storage.read::<A>());
+    Tensor::filled(shape, |out| {
+        let (a_values, b_values) = (&a_values[..], &b_values[..]);
+        let flat = |x: &Layout| x.shape == shape && x.is_contiguous();
+        if flat(&a.layout) && flat(&b.layout) {
+            let a = &a_values[a.layout.offset..][..out.len()];
+            let b = &b_values[b.layout.offset..][..out.len()];
+            if out.len() < 2 * GRAIN {
+                return run(a, b, out);
+            }
+            return threads::rows_mut(out, 1, GRAIN, &|first, out| {
+                let range = first..first + out.len();
+                run(&a[range.clone()], &b[range], out);
+            });
+        }
+        let layouts = [&a.layout.broadcast_to(shape), &b.layout.broadcast_to(shape)];
+        let rows = Rows::new(layouts);
+        let length = rows.length;
+        if rows.count == 1 && length >= 2 * GRAIN {
+            // One long row, say of a tensor and a number: cut inside.
+            return threads::rows_mut(out, 1, GRAIN, &|first, out| {
+                let mut gathered = (Gathered::new(a_values), Gathered::new(b_values));
+                rows.each(0..1, |Row { start, step, .. }| {
+                    let start = [0, 1].map(|i| start[i] + first * step[i]);
+                    zip_row(a_values, b_values, start, step, &mut gathered, out, run);
+                });
+            });
+        }
+        let grain = GRAIN.div_ceil(length.max(1));
+        threads::rows_mut(out, length, grain, &|first, out| {
+            let mut gathered = (Gathered::new(a_values), Gathered::new(b_values));
+            let mut outs = out.chunks_exact_mut(length);
+            rows.each(first..first + outs.len(), |Row { start, step, .. }| {
+                let out = outs.next().expect("one for each row");
+                zip_row(a_values, b_values, start, step, &mut gathered, out, run);
+            });
+        });
+    })
+}
+
+#[inline]
+fn zip_row<A: Element, R: Element>(
+    a: &[A],
+    b: &[A],
+    start: [usize; 2],
+    step: [usize; 2],
+    gathered: &mut (Gathered<A>, Gathered<A>),
+    out: &mut [R],
+    run: ZipRun<A, R>,
+) {
+    let length = if step == [1, 1] { out.len().max(1) } else { RUN };
+    for (i, out) in out.chunks_mut(length).enumerate() {
+        let at = |j: usize| start[j] + i * length * step[j];
+        let a = gathered.0.slice(a, at(0), step[0], out.len());
+        let b = gathered.1.slice(b, at(1), step[1], out.len());
+        run(a, b, out);
+    }
+}
+
+fn zip_rows_in_place<A: Element>(x: &Tensor, source: &Tensor, run: ZipRun<A, A>) {
     let values = source.storage.read::<A>();
+    let values = &values[..];
     let layouts = [&x.layout, &source.layout.broadcast_to(x.layout.shape)];
+    let rows = Rows::new(layouts);
     x.storage.write::<A>(|out| {
-        walk(layouts, |Row { start: [i, j], length, step }| match step {
-            [1, 1] => {
-                let pairs = out[i..i + length].iter_mut().zip(&values[j..j + length]);
-                pairs.for_each(|(out, &value)| *out = f(*out, value));
+        let contiguous = rows.count == 1 && rows.step[0] == 1;
+        if contiguous {
+            let out = &mut out[x.layout.offset..][..rows.length];
+            return threads::rows_mut(out, 1, GRAIN, &|first, out| {
+                let mut gathered = (Gathered::new(values), Gathered::new(values));
+                rows.each(0..1, |Row { start, step, .. }| {
+                    let start = start[1] + first * step[1];
+                    in_place_run(out, values, start, step[1], &mut gathered, run);
+                });
+            });
+        }
+        let mut gathered = (Gathered::new(values), Gathered::new(values));
+        rows.each(0..rows.count, |Row { start, length, step }| {
+            if step[0] == 1 {
+                let out = &mut out[start[0]..start[0] + length];
+                return in_place_run(out, values, start[1], step[1], &mut gathered, run);
             }
-            [1, 0] => {
-                let value = values[j];
-                out[i..i + length].iter_mut().for_each(|out| *out = f(*out, value));
-            }
-            [s, t] => {
-                for k in 0..length {
-                    out[i + k * s] = f(out[i + k * s], values[j + k * t]);
-                }
-            }
+            let mut row = vec![out[start[0]]; length];
+            let at = |k: usize| start[0] + k * step[0];
+            row.iter_mut().enumerate().for_each(|(k, value)| *value = out[at(k)]);
+            in_place_run(&mut row, values, start[1], step[1], &mut gathered, run);
+            row.into_iter().enumerate().for_each(|(k, value)| out[at(k)] = value);
         });
     });
+}
+
+/// A loop never reads what it writes, so the old elements are put aside run by run.
+fn in_place_run<A: Element>(
+    out: &mut [A],
+    values: &[A],
+    start: usize,
+    step: usize,
+    gathered: &mut (Gathered<A>, Gathered<A>),
+    run: ZipRun<A, A>,
+) {
+    for (i, out) in out.chunks_mut(RUN).enumerate() {
+        let source = gathered.1.slice(values, start + i * RUN * step, step, out.len());
+        let old = gathered.0.copy(out);
+        run(old, source, out);
+    }
+}
+
+/// Room for elements that do not lie side by side.
+struct Gathered<T> {
+    room: Option<[T; RUN]>,
+    any: Option<T>,
+}
+
+impl<T: Element> Gathered<T> {
+    fn new(values: &[T]) -> Gathered<T> {
+        Gathered { room: None, any: values.first().copied() }
+    }
+
+    /// How many elements a slice may have.
+    fn run(&self, step: usize) -> usize {
+        if step == 1 { usize::MAX } else { RUN }
+    }
+
+    fn room(&mut self) -> &mut [T; RUN] {
+        let any = self.any;
+        self.room.get_or_insert_with(|| [any.expect("there are elements"); RUN])
+    }
+
+    /// `length` elements of `values`, `step` apart, from `start` on.
+    #[inline]
+    fn slice<'a>(
+        &'a mut self,
+        values: &'a [T],
+        start: usize,
+        step: usize,
+        length: usize,
+    ) -> &'a [T] {
+        if step == 1 {
+            return &values[start..start + length];
+        }
+        let room = &mut self.room()[..length];
+        if step == 0 {
+            room.fill(values[start]);
+        } else {
+            let values = values[start..].iter().step_by(step);
+            room.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+        }
+        room
+    }
+
+    fn copy(&mut self, values: &[T]) -> &[T] {
+        self.any = self.any.or(values.first().copied());
+        let room = &mut self.room()[..values.len()];
+        room.copy_from_slice(values);
+        room
+    }
 }
 
 /// The elements, row after row, in storage of their own.
 #[track_caller]
 pub(crate) fn copy(x: &Tensor) -> Tensor {
-    with_dtype!(x.dtype(), T => map::<T, T>(x, |value| value))
+    with_dtype!(x.dtype(), T => match transposed(x) {
+        Some([_, rows, columns]) => {
+            let values = x.storage.read::<T>();
+            let values = &values[x.layout.offset..];
+            Tensor::filled(x.layout.shape, |out: &mut [T]| {
+                let grain = GRAIN.div_ceil(rows * columns);
+                threads::rows_mut(out, rows * columns, grain, &|first, out| {
+                    let matrices = out.chunks_exact_mut(rows * columns);
+                    for (i, out) in (first..).zip(matrices) {
+                        transpose(&values[i * rows * columns..], rows, columns, out);
+                    }
+                });
+            })
+        }
+        None => map_rows::<T, T>(x, &|x, out| out.copy_from_slice(x)),
+    })
+}
+
+/// If `x` is a run of matrices that lie transposed in memory: how many, their rows and their
+/// columns.
+fn transposed(x: &Tensor) -> Option<[usize; 3]> {
+    let rows = Rows::new([&x.layout]);
+    rows.as_transposed().filter(|[_, rows, columns]| *rows > 1 && *columns > 1)
+}
+
+/// Writes the transpose of `values`, in blocks that the cache holds.
+fn transpose<T: Element>(values: &[T], rows: usize, columns: usize, out: &mut [T]) {
+    const SIDE: usize = 16;
+    for row in (0..rows).step_by(SIDE) {
+        for column in (0..columns).step_by(SIDE) {
+            for i in row..rows.min(row + SIDE) {
+                for j in column..columns.min(column + SIDE) {
+                    out[i * columns + j] = values[j * rows + i];
+                }
+            }
+        }
+    }
 }
 
 /// The elements converted to `dtype`.
 #[track_caller]
 pub(crate) fn cast(x: &Tensor, dtype: DType) -> Tensor {
     let out = with_dtype!(x.dtype(), A => with_dtype!(dtype, R => {
-        if A::DTYPE.is_float() {
-            map::<A, R>(x, |value| R::from_f64(value.to_f64()))
-        } else {
-            map::<A, R>(x, |value| R::from_i64(value.to_i64()))
-        }
+        map_rows::<A, R>(x, &|x, out| {
+            let pairs = out.iter_mut().zip(x);
+            if A::DTYPE.is_float() {
+                pairs.for_each(|(out, value)| *out = R::from_f64(value.to_f64()));
+            } else {
+                pairs.for_each(|(out, value)| *out = R::from_i64(value.to_i64()));
+            }
+        })
     }));
     record("to_dtype", out, &[x], |tape, _| {
         let from = x.dtype();
@@ -111,14 +357,21 @@ pub(crate) fn cast(x: &Tensor, dtype: DType) -> Tensor {
 pub(crate) fn choose(condition: &Tensor, a: &Tensor, b: &Tensor, shape: Shape) -> Tensor {
     let conditions = condition.storage.read::<bool>();
     let layouts = [condition, a, b].map(|x| x.layout.broadcast_to(shape));
+    let rows = Rows::new(layouts.each_ref());
     with_dtype!(a.dtype(), T => {
         let (a, b) = (a.storage.read::<T>(), b.storage.read::<T>());
-        let mut out: Vec<T> = Vec::with_capacity(shape.numel());
-        walk(layouts.each_ref(), |Row { start: [c, i, j], length, step: [r, s, t] }| {
-            out.extend((0..length).map(|k| {
-                if conditions[c + k * r] { a[i + k * s] } else { b[j + k * t] }
-            }));
-        });
-        Tensor::new(out, shape)
+        let (conditions, a, b) = (&conditions[..], &a[..], &b[..]);
+        Tensor::filled(shape, |out: &mut [T]| {
+            let grain = GRAIN.div_ceil(rows.length.max(1));
+            threads::rows_mut(out, rows.length, grain, &|first, out| {
+                let mut outs = out.chunks_exact_mut(rows.length);
+                rows.each(first..first + outs.len(), |Row { start: [c, i, j], step: [r, s, t], .. }| {
+                    let out = outs.next().expect("one for each row");
+                    for (k, out) in out.iter_mut().enumerate() {
+                        *out = if conditions[c + k * r] { a[i + k * s] } else { b[j + k * t] };
+                    }
+                });
+            });
+        })
     })
 }

@@ -1,73 +1,394 @@
 //! Products of matrices.
 
-use ndarray::{
-    ArrayView2, ArrayViewMut2, LinalgScalar, ShapeBuilder, linalg::general_mat_mul,
-};
+use std::ops::Range;
 
+use super::{
+    float::Float,
+    number::Number,
+    vector::vectorised,
+    winograd::{self, Turned},
+};
 use crate::{
-    dtype::{DType, Element},
+    device::threads,
+    dtype::DType,
     layout::{Layout, Row, walk},
     shape::Shape,
     tensor::Tensor,
 };
+
+/// Products with at most this many multiplications are not worth packing.
+const SMALL: usize = 4096;
+
+/// From this many multiplications on, threads share a product.
+const SHARED: usize = 128 * 1024;
 
 /// `(…, m, k) × (…, k, n) → (…, m, n)`; both operands have the same leading axes after
 /// broadcasting to `batch`.
 #[track_caller]
 pub(crate) fn matmul(a: &Tensor, b: &Tensor, batch: &[usize]) -> Tensor {
     match a.dtype() {
-        DType::F32 => product::<f32>(a, b, batch),
-        DType::F64 => product::<f64>(a, b, batch),
-        DType::I64 => product::<i64>(a, b, batch),
+        DType::F32 => products::<f32>(a, b, batch),
+        DType::F64 => products::<f64>(a, b, batch),
+        DType::I64 => products::<i64>(a, b, batch),
         DType::U8 | DType::Bool => {
-            product::<i64>(&a.to_dtype(DType::I64), &b.to_dtype(DType::I64), batch)
+            products::<i64>(&a.to_dtype(DType::I64), &b.to_dtype(DType::I64), batch)
                 .to_dtype(a.dtype())
         }
     }
 }
 
 #[track_caller]
-fn product<T: Element + LinalgScalar>(a: &Tensor, b: &Tensor, batch: &[usize]) -> Tensor {
+fn products<T: Factor>(a: &Tensor, b: &Tensor, batch: &[usize]) -> Tensor {
     let (m, k) = (a.shape()[a.ndim() - 2], a.shape()[a.ndim() - 1]);
     let n = b.shape()[b.ndim() - 1];
     let with_batch =
         |rows: usize, columns: usize| Shape::new(&[batch, &[rows, columns]].concat());
     let a_layout = a.layout.broadcast_to(with_batch(m, k));
     let b_layout = b.layout.broadcast_to(with_batch(k, n));
-    let out_shape = with_batch(m, n);
     let (a_values, b_values) = (a.storage.read::<T>(), b.storage.read::<T>());
-    let mut out = vec![T::zero(); out_shape.numel()];
+    let (a_values, b_values) = (&a_values[..], &b_values[..]);
 
-    // Walk the leading axes only: one element of these layouts is one matrix.
-    let leading = |layout: &Layout| Layout {
-        shape: Shape::new(batch),
-        strides: layout.strides,
-        offset: layout.offset,
-    };
-    let out_layout = Layout::contiguous(out_shape);
-    let layouts = [&leading(&a_layout), &leading(&b_layout), &leading(&out_layout)];
-    if m * k * n == 0 {
-        return Tensor::new(out, out_shape);
-    }
-    walk(layouts, |Row { start, length, step }| {
-        for i in 0..length {
-            let [a_at, b_at, out_at] = std::array::from_fn(|j| start[j] + i * step[j]);
-            let a = matrix_at(&a_values, &a_layout, a_at);
-            let b = matrix_at(&b_values, &b_layout, b_at);
-            let out = &mut out[out_at..out_at + m * n];
-            let mut out =
-                ArrayViewMut2::from_shape((m, n), out).expect("the rows lie one by one");
-            general_mat_mul(T::one(), &a, &b, T::zero(), &mut out);
+    Tensor::filled(with_batch(m, n), |out: &mut [T]| {
+        if m * n * k == 0 {
+            return out.fill(T::default());
         }
-    });
-    Tensor::new(out, out_shape)
+        if batch.is_empty() {
+            let a = matrix_at(a_values, &a_layout, a_layout.offset);
+            let b = matrix_at(b_values, &b_layout, b_layout.offset);
+            return product(a, b, out);
+        }
+        // Walk the leading axes only: one element of these layouts is one matrix.
+        let leading = |layout: &Layout| Layout { shape: Shape::new(batch), ..*layout };
+        let mut starts = Vec::with_capacity(out.len() / (m * n));
+        walk(
+            [&leading(&a_layout), &leading(&b_layout)],
+            |Row { start: [i, j], length, step: [s, t] }| {
+                starts.extend((0..length).map(|l| [i + l * s, j + l * t]));
+            },
+        );
+        let grain = SHARED.div_ceil(m * n * k);
+        if starts.len() < threads::num_threads() {
+            for (&[i, j], out) in starts.iter().zip(out.chunks_exact_mut(m * n)) {
+                let a = matrix_at(a_values, &a_layout, i);
+                product(a, matrix_at(b_values, &b_layout, j), out);
+            }
+            return;
+        }
+        threads::rows_mut(out, m * n, grain, &|first, out| {
+            for (&[i, j], out) in starts[first..].iter().zip(out.chunks_exact_mut(m * n))
+            {
+                let a = matrix_at(a_values, &a_layout, i);
+                T::product(a, matrix_at(b_values, &b_layout, j), out, n, false);
+            }
+        });
+    })
+}
+
+/// `x · weightᵀ + bias` of matrices; the bias must be contiguous.
+#[track_caller]
+pub(crate) fn affine<T: Factor + Float>(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Tensor {
+    let (m, n) = (x.shape()[0], weight.shape()[0]);
+    let (x_values, weights) = (x.storage.read::<T>(), weight.storage.read::<T>());
+    let bias = bias.map(|bias| (bias.storage.read::<T>(), bias.layout.offset));
+    let bias = bias.as_ref().map_or(&[][..], |(bias, at)| &bias[*at..][..n]);
+    Tensor::filled(Shape::new(&[m, n]), |out: &mut [T]| {
+        if m * n == 0 {
+            return;
+        }
+        let x = matrix_at(&x_values, &x.layout, x.layout.offset);
+        let weight = matrix_at(&weights, &weight.layout, weight.layout.offset);
+        shared_product(x, weight.t(), out, &|rows| {
+            if !bias.is_empty() {
+                add_to_rows(rows, bias);
+            }
+        });
+    })
 }
 
 /// The matrix of the last two axes that starts at `start`.
-fn matrix_at<'a, T>(values: &'a [T], layout: &Layout, start: usize) -> ArrayView2<'a, T> {
+fn matrix_at<'a, T>(values: &'a [T], layout: &Layout, start: usize) -> Matrix<'a, T> {
     let last = layout.shape.len() - 1;
-    let shape = (layout.shape[last - 1], layout.shape[last]);
-    let strides = (layout.strides[last - 1], layout.strides[last]);
-    ArrayView2::from_shape(shape.strides(strides), &values[start..])
-        .expect("a layout stays inside")
+    let shape = [layout.shape[last - 1], layout.shape[last]];
+    let steps = [layout.strides[last - 1], layout.strides[last]];
+    Matrix::new(&values[start..], shape, steps)
+}
+
+/// A look at some elements as rows and columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    /// From element `[0, 0]` on; element `[i, j]` is at `i * steps[0] + j * steps[1]`.
+    values: &'a [T],
+    shape: [usize; 2],
+    steps: [usize; 2],
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// # Panics
+    /// If the last element is outside of `values`.
+    pub(crate) fn new(
+        values: &'a [T],
+        shape: [usize; 2],
+        steps: [usize; 2],
+    ) -> Matrix<'a, T> {
+        if shape[0] * shape[1] > 0 {
+            let last = (shape[0] - 1) * steps[0] + (shape[1] - 1) * steps[1];
+            assert!(last < values.len(), "a matrix of {shape:?} reaches outside");
+        }
+        Matrix { values, shape, steps }
+    }
+
+    /// Rows of `shape[1]` elements, one behind the other.
+    pub(crate) fn rows(values: &'a [T], shape: [usize; 2]) -> Matrix<'a, T> {
+        Matrix::new(values, shape, [shape[1], 1])
+    }
+
+    pub(crate) fn t(self) -> Matrix<'a, T> {
+        let ([rows, columns], [s, t]) = (self.shape, self.steps);
+        Matrix { shape: [columns, rows], steps: [t, s], ..self }
+    }
+
+    fn some_rows(self, range: Range<usize>) -> Matrix<'a, T> {
+        let values = &self.values[(range.start * self.steps[0]).min(self.values.len())..];
+        Matrix { values, shape: [range.len(), self.shape[1]], ..self }
+    }
+}
+
+/// Writes `a × b`, row after row, shared among threads.
+pub(crate) fn product<T: Factor>(a: Matrix<T>, b: Matrix<T>, out: &mut [T]) {
+    shared_product(a, b, out, &|_| {});
+}
+
+/// Writes `a × b`, row after row, and calls `finish` with runs of finished rows.
+pub(crate) fn shared_product<T: Factor>(
+    a: Matrix<T>,
+    b: Matrix<T>,
+    out: &mut [T],
+    finish: &(dyn Fn(&mut [T]) + Sync),
+) {
+    let ([m, k], [_, n]) = (a.shape, b.shape);
+    let threads = threads::num_threads();
+    if m * n * k < SHARED || threads == 1 {
+        T::product(a, b, out, n, false);
+        return finish(out);
+    }
+    // Each part packs what it needs of the other operand, so parts are few; the longer side
+    // is cut.
+    if m >= n || m >= 32 * threads {
+        let grain = m.div_ceil(threads).next_multiple_of(8);
+        threads::blocks_mut(out, n, grain, &|first, out| {
+            let a = a.some_rows(first..first + out.len() / n);
+            T::product(a, b, out, n, false);
+            finish(out);
+        });
+    } else {
+        let grain = n.div_ceil(threads).next_multiple_of(16);
+        let columns = Columns { out: out.as_mut_ptr(), length: out.len() };
+        assert!(out.len() == m * n, "the product has {m}·{n} elements");
+        threads::run(n.div_ceil(grain), &|i| {
+            let range = i * grain..n.min((i + 1) * grain);
+            // SAFETY: the parts write disjoint columns of `out`, which is borrowed until all
+            // have ended.
+            unsafe {
+                columns.write(a, b.t().some_rows(range.clone()).t(), range.start, n)
+            };
+        });
+        finish(out);
+    }
+}
+
+/// The columns of a matrix of which threads write some each.
+struct Columns<T> {
+    out: *mut T,
+    length: usize,
+}
+
+// SAFETY: each thread writes other elements; see `shared_product`.
+unsafe impl<T: Send> Sync for Columns<T> {}
+
+impl<T: Factor> Columns<T> {
+    /// Writes `a × b` to the columns from `first` on of rows of `n`.
+    ///
+    /// # Safety
+    /// Nobody else may use these columns meanwhile.
+    unsafe fn write(&self, a: Matrix<T>, b: Matrix<T>, first: usize, n: usize) {
+        let rows = a.shape[0];
+        assert!(first + b.shape[1] <= n && rows * n <= self.length);
+        // SAFETY: the assertion says that the columns exist; the caller has them alone.
+        unsafe { T::product_at(a, b, self.out.add(first), n, false) };
+    }
+}
+
+/// An element type with a product of matrices.
+pub(crate) trait Factor: Number + Default {
+    /// Writes `a × b` to `out`, whose rows are `step` apart, or adds it.
+    fn product(
+        a: Matrix<Self>,
+        b: Matrix<Self>,
+        out: &mut [Self],
+        step: usize,
+        add: bool,
+    ) {
+        let (m, n) = (a.shape[0], b.shape[1]);
+        if m * n > 0 {
+            assert!(n <= step && (m - 1) * step + n <= out.len(), "the product fits");
+            // SAFETY: all rows are inside `out`.
+            unsafe { Self::product_at(a, b, out.as_mut_ptr(), step, add) };
+        }
+    }
+
+    /// Convolves by Winograd's algorithm, if there is one for this type.
+    fn winograd(
+        _sizes: winograd::Sizes,
+        _x: &[Self],
+        _weight: &[Self],
+        _turned: Turned,
+        _bias: &[Self],
+        _out: &mut [Self],
+    ) -> bool {
+        false
+    }
+
+    /// Writes `a × b` to rows that start at `out` and are `step` apart, or adds it.
+    ///
+    /// # Safety
+    /// The rows must be valid for reads and writes.
+    unsafe fn product_at(
+        a: Matrix<Self>,
+        b: Matrix<Self>,
+        out: *mut Self,
+        step: usize,
+        add: bool,
+    );
+}
+
+macro_rules! factor {
+    ($type:ty, $gemm:path $(, $winograd:path)?) => {
+        impl Factor for $type {
+            $(fn winograd(
+                sizes: winograd::Sizes,
+                x: &[Self],
+                weight: &[Self],
+                turned: Turned,
+                bias: &[Self],
+                out: &mut [Self],
+            ) -> bool {
+                $winograd(sizes, x, weight, turned, bias, out);
+                true
+            })?
+
+            unsafe fn product_at(
+                a: Matrix<Self>,
+                b: Matrix<Self>,
+                out: *mut Self,
+                step: usize,
+                add: bool,
+            ) {
+                let ([m, k], [inner, n]) = (a.shape, b.shape);
+                assert!(k == inner, "inner lengths {k} and {inner} differ");
+                if m * n * k <= SMALL {
+                    // SAFETY: the caller promises that the rows are valid.
+                    return unsafe { small_product(a, b, out, step, add) };
+                }
+                let steps = |matrix: Matrix<Self>| matrix.steps.map(|step| step as isize);
+                let ([a_row, a_column], [b_row, b_column]) = (steps(a), steps(b));
+                // The transpose of everything, since the kernels write columns.
+                // SAFETY: `Matrix::new` checked that all elements of both operands exist,
+                // the caller promises the same of the result, and nothing else borrows it.
+                unsafe {
+                    $gemm()(
+                        n,
+                        m,
+                        k,
+                        out,
+                        step as isize,
+                        1,
+                        add,
+                        b.values.as_ptr(),
+                        b_row,
+                        b_column,
+                        a.values.as_ptr(),
+                        a_row,
+                        a_column,
+                        1.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        gemm_common::Parallelism::None,
+                    );
+                }
+            }
+        }
+    };
+}
+
+factor!(f32, gemm_f32::gemm::f32::get_gemm_fn, winograd::convolve);
+factor!(f64, gemm_f64::gemm::f64::get_gemm_fn);
+
+impl Factor for i64 {
+    unsafe fn product_at(
+        a: Matrix<Self>,
+        b: Matrix<Self>,
+        out: *mut Self,
+        step: usize,
+        add: bool,
+    ) {
+        // SAFETY: the caller promises the same.
+        unsafe { small_product(a, b, out, step, add) }
+    }
+}
+
+/// Row by row: each row of the result is a sum of rows of `b`.
+///
+/// # Safety
+/// As for [`Factor::product_at`].
+unsafe fn small_product<T: Number + Default>(
+    a: Matrix<T>,
+    b: Matrix<T>,
+    out: *mut T,
+    step: usize,
+    add: bool,
+) {
+    let ([m, k], [_, n]) = (a.shape, b.shape);
+    for i in 0..m {
+        // SAFETY: the caller promises that the rows exist; they do not overlap operands.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.add(i * step), n) };
+        if !add {
+            out.fill(T::default());
+        }
+        for l in 0..k {
+            let factor = a.values[i * a.steps[0] + l * a.steps[1]];
+            let row = &b.values[l * b.steps[0]..];
+            if b.steps[1] == 1 {
+                add_multiple(out, factor, &row[..n]);
+            } else {
+                for (j, out) in out.iter_mut().enumerate() {
+                    *out = out.plus(factor.times(row[j * b.steps[1]]));
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn add_multiple[T: Number][T](out: &mut [T], factor: T, row: &[T]) {
+        for (out, &value) in out.iter_mut().zip(row) {
+            *out = out.plus(factor.times(value));
+        }
+    }
+}
+
+vectorised! {
+    /// Adds a vector to every row.
+    pub(crate) fn add_to_rows[T: Float][T](rows: &mut [T], vector: &[T]) {
+        for row in rows.chunks_exact_mut(vector.len()) {
+            for (out, &value) in row.iter_mut().zip(vector) {
+                *out = out.plus(value);
+            }
+        }
+    }
 }

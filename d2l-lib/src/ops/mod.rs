@@ -3,11 +3,18 @@
 //! The methods of [`Tensor`] say what an operation means, check shapes, and record
 //! gradients; the functions here only compute, on operands of one dtype.
 
+pub(crate) mod convolve;
 pub(crate) mod elementwise;
+pub(crate) mod float;
 pub(crate) mod gather;
 pub(crate) mod matmul;
+pub(crate) mod normalize;
 pub(crate) mod number;
+pub(crate) mod pool;
 pub(crate) mod reduce;
+pub(crate) mod softmax;
+pub(crate) mod vector;
 pub(crate) mod window;
+pub(crate) mod winograd;
 
 pub(crate) use elementwise::cast;

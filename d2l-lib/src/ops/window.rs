@@ -1,5 +1,7 @@
 //! A window that slides over the last two axes of `(n, c, h, w)`.
 
+use std::ops::Range;
+
 use super::number::Number;
 use crate::{dtype::Element, tensor::Tensor};
 
@@ -24,7 +26,13 @@ impl Window {
 
     /// The places `from..to` along axis `i` at which element `k` of the window is inside an
     /// image of this length.
-    fn inside(&self, i: usize, k: usize, image: usize, places: usize) -> (usize, usize) {
+    pub(crate) fn inside(
+        &self,
+        i: usize,
+        k: usize,
+        image: usize,
+        places: usize,
+    ) -> (usize, usize) {
         let (stride, padding) = (self.stride[i], self.padding[i]);
         let from = padding.saturating_sub(k).div_ceil(stride);
         let to = (image + padding).saturating_sub(k).div_ceil(stride).min(places);
@@ -96,19 +104,17 @@ impl Window {
         }
     }
 
-    /// The rows and columns of the image that the window sees at a place.
-    pub(crate) fn seen(
-        &self,
-        [oy, ox]: [usize; 2],
-        [h, w]: [usize; 2],
-    ) -> [std::ops::Range<usize>; 2] {
-        let along = |i: usize, o: usize, length: usize| {
-            let start = o * self.stride[i];
-            let from = start.saturating_sub(self.padding[i]);
-            let to = (start + self.kernel[i]).saturating_sub(self.padding[i]).min(length);
-            from..to.max(from)
-        };
-        [along(0, oy, h), along(1, ox, w)]
+    /// What the window sees of axis `i`, which has this length, at place `o`.
+    pub(crate) fn range(&self, i: usize, o: usize, length: usize) -> Range<usize> {
+        let start = o * self.stride[i];
+        let from = start.saturating_sub(self.padding[i]);
+        let to = (start + self.kernel[i]).saturating_sub(self.padding[i]).min(length);
+        from..to.max(from)
+    }
+
+    /// Whether windows of 2 lie side by side along axis `i`.
+    pub(crate) fn in_pairs(&self, i: usize) -> bool {
+        self.kernel[i] == 2 && self.stride[i] == 2 && self.padding[i] == 0
     }
 }
 

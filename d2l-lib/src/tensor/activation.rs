@@ -13,15 +13,14 @@ impl Tensor {
     fn curve(
         &self,
         op: &'static str,
-        value: impl Fn(f64) -> f64,
+        value: impl Fn(f64) -> f64 + Sync,
         slope: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Tensor {
         let x = &self.to_dtype(self.dtype().to_float());
-        let of = |x: &Tensor, f: &dyn Fn(f64) -> f64| with_float!(x.dtype(), T => map::<T, T>(x, |x| T::from_f64(f(x.to_f64()))));
-        record(op, of(x, &value), &[x], |tape, _| {
+        record(op, in_f64(x, value), &[x], |tape, _| {
             tape.edge(x, || {
                 let x = x.saved();
-                move |g: &Tensor| g * of(&x, &slope)
+                move |g: &Tensor| g * in_f64(&x, slope)
             });
         })
     }
@@ -31,16 +30,6 @@ impl Tensor {
     pub fn erf(&self) -> Tensor {
         let slope = |x: f64| std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
         self.curve("erf", libm::erf, slope)
-    }
-
-    /// `x Φ(x)`, where `Φ` is the distribution function of the normal distribution
-    /// (Hendrycks and Gimpel, 2016); exact, not the approximation by `tanh`.
-    #[track_caller]
-    pub fn gelu(&self) -> Tensor {
-        // By the complement, which keeps its digits where Φ is small.
-        let cdf = |x: f64| 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2);
-        let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
-        self.curve("gelu", move |x| x * cdf(x), move |x| cdf(x) + x * density(x))
     }
 
     /// `x · sigmoid(x)`.
@@ -68,6 +57,11 @@ impl Tensor {
     pub fn elu(&self) -> Tensor {
         self.curve("elu", |x| if x > 0.0 { x } else { x.exp_m1() }, |x| x.min(0.0).exp())
     }
+}
+
+#[track_caller]
+fn in_f64(x: &Tensor, f: impl Fn(f64) -> f64 + Sync) -> Tensor {
+    with_float!(x.dtype(), T => map::<T, T>(x, |x| T::from_f64(f(x.to_f64()))))
 }
 
 fn logistic(x: f64) -> f64 {

@@ -1,5 +1,6 @@
 //! Arithmetic with broadcasting: operators on tensors and numbers.
 
+use std::borrow::Cow;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use super::{Tensor, create::constant};
@@ -77,11 +78,34 @@ value_from!(
 
 /// Both operands in their common dtype, and the shape they broadcast to.
 #[track_caller]
-pub(super) fn meet(
+pub(super) fn meet<'a>(
+    op: &str,
+    a: &'a Tensor,
+    b: Value,
+    dtype: fn(DType) -> DType,
+) -> (Cow<'a, Tensor>, Tensor, Shape) {
+    // By far the most frequent case, and nothing is to be done.
+    match b {
+        Value::Tensor(b)
+            if a.dtype() == b.dtype()
+                && a.dtype() == dtype(a.dtype())
+                && a.layout.shape == b.layout.shape =>
+        {
+            (Cow::Borrowed(a), b, a.layout.shape)
+        }
+        b => {
+            let (a, b, shape) = meet_unlike(op, a, b, dtype);
+            (Cow::Owned(a), b, shape)
+        }
+    }
+}
+
+#[track_caller]
+fn meet_unlike(
     op: &str,
     a: &Tensor,
     b: Value,
-    dtype: impl Fn(DType) -> DType,
+    dtype: fn(DType) -> DType,
 ) -> (Tensor, Tensor, Shape) {
     let b_ndim = if let Value::Tensor(b) = &b { b.ndim() } else { 0 };
     // A number has no axes, but unlike a tensor without axes it never widens `a`'s floats.
@@ -118,7 +142,7 @@ macro_rules! edge {
 fn add(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("add", a, b, number);
     let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::plus));
-    record("add", out, &[&a, &b], |tape, _| {
+    record("add", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [], |g| g.clone());
         edge!(tape, b, [], |g| g.clone());
     })
@@ -128,7 +152,7 @@ fn add(a: &Tensor, b: Value) -> Tensor {
 fn sub(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("sub", a, b, number);
     let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::minus));
-    record("sub", out, &[&a, &b], |tape, _| {
+    record("sub", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [], |g| g.clone());
         edge!(tape, b, [], |g| -g);
     })
@@ -138,7 +162,7 @@ fn sub(a: &Tensor, b: Value) -> Tensor {
 fn mul(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("mul", a, b, number);
     let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::times));
-    record("mul", out, &[&a, &b], |tape, _| {
+    record("mul", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g * &b);
         edge!(tape, b, [a], |g| g * &a);
     })
@@ -148,7 +172,7 @@ fn mul(a: &Tensor, b: Value) -> Tensor {
 fn div(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("div", a, b, DType::to_float);
     let out = with_float!(a.dtype(), T => zip::<T, T>(&a, &b, shape, |a, b| a / b));
-    record("div", out, &[&a, &b], |tape, _| {
+    record("div", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g / &b);
         edge!(tape, b, [a, b], |g| -(g * &a) / (&b * &b));
     })
@@ -174,7 +198,7 @@ impl Tensor {
             "pow: integers have no negative powers; convert to a float type"
         );
         let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::to_power));
-        record("pow", out, &[&a, &b], |tape, out| {
+        record("pow", out, &[&*a, &b], |tape, out| {
             edge!(tape, a, [a, b], |g| {
                 let slope = &b * a.pow(&b - 1);
                 g * Tensor::where_(&b.eq(0), 0.0, slope)
@@ -190,7 +214,7 @@ impl Tensor {
     pub fn maximum(&self, other: impl Into<Value>) -> Tensor {
         let (a, b, shape) = meet("maximum", self, other.into(), number);
         let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::greater));
-        chosen("maximum", out, a, b)
+        chosen("maximum", out, a.into_owned(), b)
     }
 
     /// The smaller of every two elements; NaN if one is.
@@ -198,7 +222,7 @@ impl Tensor {
     pub fn minimum(&self, other: impl Into<Value>) -> Tensor {
         let (a, b, shape) = meet("minimum", self, other.into(), number);
         let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::smaller));
-        chosen("minimum", out, a, b)
+        chosen("minimum", out, a.into_owned(), b)
     }
 
     /// Elements of `a` where `condition` is true, else of `b`; all three broadcast.
@@ -232,7 +256,7 @@ fn where_(condition: &Tensor, a: &Tensor, b: Value) -> Tensor {
         )
     };
     let out = choose(condition, &a, &b, shape);
-    record("where_", out, &[&a, &b], |tape, _| {
+    record("where_", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [condition], |g| where_(&condition, g, Value::Float(0.0)));
         edge!(tape, b, [condition], |g| where_(
             &condition,

@@ -4,7 +4,10 @@ use super::{Tensor, create::constant};
 use crate::{
     autograd::record,
     dtype::{DType, with_float},
-    ops::window::{Window, lengths},
+    ops::{
+        convolve::Convolution,
+        window::{Window, lengths},
+    },
     shape::Shape,
     tensor::Value,
 };
@@ -48,10 +51,59 @@ impl Tensor {
                 x.shape()
             )
         };
-        let columns = unfold(&x, window, [oh, ow]);
-        let kernels = weight.reshape([o, c * kh * kw]);
-        let out = kernels.matmul(&columns).reshape([n, o, oh, ow]);
-        with_bias(out, bias)
+        let sizes = Convolution {
+            window,
+            images: n,
+            channels: [c, o],
+            image: [h, w],
+            places: [oh, ow],
+        };
+        let (x, weight) = (x.contiguous(), weight.contiguous());
+        let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
+        let out = with_float!(dtype, T => {
+            let bias = bias.as_ref().map(|bias| (bias.storage.read::<T>(), bias.layout.offset));
+            let bias = bias.as_ref().map_or(&[][..], |(bias, at)| &bias[*at..][..o]);
+            let (x_values, weights) = (x.storage.read::<T>(), weight.storage.read::<T>());
+            let (x_values, weights) =
+                (&x_values[x.layout.offset..], &weights[weight.layout.offset..]);
+            let weights = &weights[..weight.numel()];
+            Tensor::filled(Shape::new(&[n, o, oh, ow]), |out| {
+                sizes.forward::<T>(x_values, weights, bias, out)
+            })
+        });
+        let inputs = [Some(&x), Some(&weight), bias.as_ref()];
+        let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
+        record("conv2d", out, &inputs, |tape, _| {
+            tape.edge(&x, || {
+                let (weight, shape) = (weight.saved(), x.layout.shape);
+                move |g: &Tensor| {
+                    let g = g.contiguous();
+                    with_float!(dtype, T => {
+                        let (g_values, weights) = (g.storage.read::<T>(), weight.storage.read::<T>());
+                        let weights = &weights[weight.layout.offset..][..weight.numel()];
+                        Tensor::filled(shape, |out| {
+                            sizes.to_input::<T>(&g_values[g.layout.offset..], weights, out)
+                        })
+                    })
+                }
+            });
+            tape.edge(&weight, || {
+                let (x, shape) = (x.saved(), weight.layout.shape);
+                move |g: &Tensor| {
+                    let g = g.contiguous();
+                    with_float!(dtype, T => {
+                        let (g_values, x_values) = (g.storage.read::<T>(), x.storage.read::<T>());
+                        let x_values = &x_values[x.layout.offset..];
+                        Tensor::filled(shape, |out| {
+                            sizes.to_weight::<T>(x_values, &g_values[g.layout.offset..], out)
+                        })
+                    })
+                }
+            });
+            if let Some(bias) = &bias {
+                tape.edge(bias, || |g: &Tensor| g.sum_axis([0, 2, 3]));
+            }
+        })
     }
 
     /// The convolution that undoes the shapes of [`conv2d`](Tensor::conv2d): every element of

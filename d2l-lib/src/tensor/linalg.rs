@@ -1,11 +1,11 @@
 //! Products of vectors and matrices.
 
-use super::Tensor;
+use super::{Tensor, Value, create::constant};
 use crate::{
     autograd::{record, unbroadcast},
-    dtype::DType,
+    dtype::{DType, with_float},
     ops,
-    shape::broadcast,
+    shape::{Shape, broadcast},
 };
 
 impl Tensor {
@@ -66,6 +66,70 @@ impl Tensor {
     pub fn outer(&self, rhs: &Tensor) -> Tensor {
         self.expect_axes("outer", 1, rhs, 1);
         self.unsqueeze(1) * rhs
+    }
+
+    /// An affine map of the last axis: `x · weightᵀ + bias`.
+    ///
+    /// `(…, k)` with `weight` of shape `(n, k)` and `bias` of shape `(n)` gives `(…, n)`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (w, b) = (tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([0.5, 0.0]));
+    /// assert_eq!(tensor([1.0, 1.0]).linear(&w, Some(&b)).to_vec(), [3.5, 7.0]);
+    /// ```
+    #[track_caller]
+    pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        assert!(
+            self.ndim() > 0
+                && weight.ndim() == 2
+                && self.shape()[self.ndim() - 1] == weight.shape()[1]
+                && bias.is_none_or(|bias| bias.shape() == &weight.shape()[..1]),
+            "linear: a weight of shape {:?} and a bias of shape {:?} do not fit an input of \
+             shape {:?}",
+            weight.shape(),
+            bias.map(Tensor::shape),
+            self.shape()
+        );
+        let dtype = DType::promote((self.dtype(), 2), (weight.dtype(), 2)).to_float();
+        let [n, k] = [weight.shape()[0], weight.shape()[1]];
+        let m = self.numel().checked_div(k).unwrap_or(0);
+        let shape = self.layout.shape.with(self.ndim() - 1, n);
+        if k == 0 {
+            // Nothing to sum over: the bias alone, for every row.
+            let zeros = constant(shape, dtype, Value::Int(0));
+            return match bias {
+                Some(bias) => zeros + bias,
+                None => zeros,
+            };
+        }
+        let x = self.to_dtype(dtype).reshape_to(Shape::new(&[m, k]));
+        let weight = weight.to_dtype(dtype);
+        let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
+        let out =
+            with_float!(dtype, T => ops::matmul::affine::<T>(&x, &weight, bias.as_ref()));
+        let inputs = [Some(&x), Some(&weight), bias.as_ref()];
+        let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
+        let out = record("linear", out, &inputs, |tape, _| {
+            tape.edge(&x, || {
+                let weight = weight.saved();
+                move |g: &Tensor| g.mm(&weight)
+            });
+            tape.edge(&weight, || {
+                let x = x.saved();
+                move |g: &Tensor| g.t().mm(&x)
+            });
+            if let Some(bias) = &bias {
+                tape.edge(bias, || |g: &Tensor| g.sum_axis(0));
+            }
+        });
+        if self.ndim() == 2 {
+            return out;
+        }
+        out.reshape_to(shape)
     }
 
     #[track_caller]

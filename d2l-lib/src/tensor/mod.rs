@@ -5,17 +5,22 @@ mod arith;
 mod compare;
 mod convolution;
 mod create;
+mod distribution;
+mod einsum;
 mod file;
 mod format;
 mod index;
 mod inplace;
 mod linalg;
 mod nested;
+mod normalize;
 mod pick;
 mod pointwise;
 mod pooling;
 mod reduce;
 mod softmax;
+mod solve;
+mod sort;
 mod view;
 
 use std::sync::Arc;
@@ -33,6 +38,7 @@ pub use arith::Value;
 pub use file::FileError;
 pub use index::{AxisIndex, Index};
 pub use nested::{IntoTensor, tensor, tensor_f64};
+pub use sort::Order;
 
 /// An array with any number of axes and elements of one type.
 ///
@@ -69,7 +75,8 @@ impl Tensor {
         }
     }
 
-    /// The tensor with the elements that `fill` writes, row after row, all of them.
+    /// The tensor with the elements that `fill` writes, row after row, all of them; it is not
+    /// called if there are none.
     #[track_caller]
     pub(crate) fn filled<T: Element>(
         shape: Shape,

@@ -5,7 +5,8 @@ use crate::{
     autograd::record,
     dtype::{DType, Element, with_float},
     ops::{
-        elementwise::map,
+        elementwise::{map, zip},
+        float::Float,
         number::{Number, with_number},
     },
 };
@@ -17,25 +18,24 @@ enum Keep {
 }
 
 /// Defines functions that make floats: the value, and the gradient from what is kept (the
-/// input `x` or the output `y`) and the gradient `g` of the result.
+/// input or the output, here `k`) and the gradient `g` of the result.
 macro_rules! float_functions {
-    ($($(#[$doc:meta])* $name:ident: $value:expr, $keep:ident |$kept:ident, $g:ident| $gradient:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: |$x:ident| $value:expr, $keep:ident |$k:ident, $g:ident| $gradient:expr;)*) => {
         impl Tensor {$(
             $(#[$doc])*
             #[track_caller]
             pub fn $name(&self) -> Tensor {
                 let x = &self.to_dtype(self.dtype().to_float());
-                let out = with_float!(x.dtype(), T => {
-                    let value: fn(T) -> T = $value;
-                    map::<T, T>(x, value)
-                });
+                let out = with_float!(x.dtype(), T => map::<T, T>(x, |$x| $value));
                 record(stringify!($name), out, &[x], |tape, y| {
                     tape.edge(x, || {
-                        let $kept = match Keep::$keep {
+                        let kept = match Keep::$keep {
                             Keep::Input => x.saved(),
                             Keep::Output => y.saved(),
                         };
-                        move |$g: &Tensor| $gradient
+                        move |g: &Tensor| with_float!(g.dtype(), T => {
+                            zip::<T, T>(&kept, g, g.layout.shape, |$k, $g| $gradient)
+                        })
                     });
                 })
             }
@@ -45,23 +45,36 @@ macro_rules! float_functions {
 
 float_functions! {
     /// *e* to the power of every element.
-    exp: |x| x.exp(), Output |y, g| g * y;
+    exp: |x| Float::exp(x), Output |y, g| g * y;
     /// The natural logarithm of every element.
-    ln: |x| x.ln(), Input |x, g| g / x;
+    ln: |x| Float::ln(x), Input |x, g| g / x;
     /// The square root of every element.
-    sqrt: |x| x.sqrt(), Output |y, g| g / (2.0 * y);
+    sqrt: |x| Float::sqrt(x), Output |y, g| g / (y + y);
     /// The sine of every element, in radians.
     sin: |x| x.sin(), Input |x, g| g * x.cos();
     /// The cosine of every element, in radians.
     cos: |x| x.cos(), Input |x, g| -(g * x.sin());
     /// The hyperbolic tangent of every element.
-    tanh: |x| x.tanh(), Output |y, g| g * (1.0 - &y * &y);
+    tanh: |x| Float::tanh(x), Output |y, g| g * (1.0 - y * y);
     /// `1 / (1 + exp(-x))` for every element, without overflow.
-    sigmoid: |x| {
-        let e = (-x.abs()).exp();
-        if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
-    }, Output |y, g| g * &y * (1.0 - &y);
+    sigmoid: |x| Float::sigmoid(x), Output |y, g| g * y * (1.0 - y);
+    /// The Gaussian error linear unit: every element times the probability that a standard
+    /// normal number is below it.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let y = tensor([-100.0, 0.0, 1.0]).gelu();
+    /// assert!(y.allclose(&tensor([0.0, 0.0, 0.8413447])));
+    /// ```
+    gelu: |x| x * x.normal_below(), Input |x, g| {
+        let half_square = x * x / (1.0 + 1.0);
+        g * (x.normal_below() + x * Float::exp(-half_square).over(Float::of(SQRT_TAU)))
+    };
 }
+
+/// The square root of 2π, by which the density of the normal distribution is divided.
+const SQRT_TAU: f64 = 2.506_628_274_631_000_5;
 
 /// What arithmetic on a dtype gives: bools count as integers.
 fn number(x: &Tensor) -> Tensor {
@@ -92,7 +105,11 @@ impl Tensor {
         record("relu", out, &[&x], |tape, y| {
             tape.edge(&x, || {
                 let y = y.saved();
-                move |g: &Tensor| Tensor::where_(&y.le(0), 0.0, g)
+                move |g: &Tensor| {
+                    with_float!(g.dtype(), T => {
+                        zip::<T, T>(&y, g, g.layout.shape, |y, g| if y <= 0.0 { 0.0 } else { g })
+                    })
+                }
             });
         })
     }

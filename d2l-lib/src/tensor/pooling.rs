@@ -3,9 +3,11 @@
 use super::Tensor;
 use crate::{
     autograd::record,
-    dtype::{Element, with_float},
+    device::threads,
+    dtype::with_float,
     ops::{
-        number::is_nan,
+        elementwise::GRAIN,
+        pool,
         window::{Window, lengths},
     },
     shape::Shape,
@@ -39,38 +41,41 @@ impl Tensor {
         let (window, places) = place("max_pool2d", self, kernel, stride, padding);
         let [n, c, h, w] = lengths(self);
         let shape = Shape::new(&[n, c, places[0], places[1]]);
-        let mut chosen: Vec<u32> = Vec::with_capacity(shape.numel());
-        let out = with_float!(self.dtype(), T => {
-            let values = self.to_vec_of::<T>();
-            let mut out: Vec<T> = Vec::with_capacity(shape.numel());
-            for plane in 0..n * c {
-                for_each_place(places, |place| {
-                    let [rows, columns] = window.seen(place, [h, w]);
-                    let mut best = plane * h * w + rows.start * w + columns.start;
-                    for y in rows {
-                        for x in columns.clone() {
-                            let at = plane * h * w + y * w + x;
-                            if values[at] > values[best] || (is_nan(values[at]) && !is_nan(values[best])) {
-                                best = at;
-                            }
-                        }
-                    }
-                    out.push(values[best]);
-                    chosen.push((best - plane * h * w) as u32);
-                });
-            }
-            Tensor::new(out, shape)
-        });
         let size = places[0] * places[1];
-        record("max_pool2d", out, &[self], |tape, _| {
-            tape.edge(self, || {
+        let mut chosen = vec![0_u32; shape.numel()];
+        let x = self.contiguous();
+        let out = with_float!(x.dtype(), T => {
+            let values = x.storage.read::<T>();
+            let values = &values[x.layout.offset..];
+            Tensor::filled(shape, |out: &mut [T]| {
+                let grain = GRAIN.div_ceil(h * w + 1);
+                threads::rows_mut_2((out, &mut chosen), size, grain, &|first, out, chosen| {
+                    let outs = out.chunks_exact_mut(size).zip(chosen.chunks_exact_mut(size));
+                    for (i, (out, chosen)) in (first..).zip(outs) {
+                        let plane = &values[i * h * w..(i + 1) * h * w];
+                        pool::greatest(&window, plane, [h, w], places, out, chosen);
+                    }
+                });
+            })
+        });
+        record("max_pool2d", out, &[&x], |tape, _| {
+            tape.edge(&x, || {
                 move |g: &Tensor| {
+                    let g = g.contiguous();
                     with_float!(g.dtype(), T => {
-                        let mut out = vec![T::default(); n * c * h * w];
-                        for (i, (g, at)) in g.to_vec_of::<T>().into_iter().zip(chosen).enumerate() {
-                            out[i / size * h * w + at as usize] += g;
-                        }
-                        Tensor::new(out, Shape::new(&[n, c, h, w]))
+                        let gradients = g.storage.read::<T>();
+                        let gradients = &gradients[g.layout.offset..];
+                        Tensor::filled(Shape::new(&[n, c, h, w]), |out: &mut [T]| {
+                            let grain = GRAIN.div_ceil(h * w + 1);
+                            threads::rows_mut(out, h * w, grain, &|first, out| {
+                                out.fill(T::default());
+                                for (i, out) in (first..).zip(out.chunks_exact_mut(h * w)) {
+                                    let range = i * size..(i + 1) * size;
+                                    let pairs = gradients[range.clone()].iter().zip(&chosen[range]);
+                                    pairs.for_each(|(g, &at)| out[at as usize] += g);
+                                }
+                            });
+                        })
                     })
                 }
             });
@@ -102,40 +107,35 @@ impl Tensor {
         let (window, places) = place("avg_pool2d", self, kernel, stride, padding);
         let [n, c, h, w] = lengths(self);
         let shape = Shape::new(&[n, c, places[0], places[1]]);
-        let share = 1.0 / (kernel[0] * kernel[1]) as f64;
-        let out = with_float!(self.dtype(), T => {
-            let values = self.to_vec_of::<T>();
-            let mut out: Vec<T> = Vec::with_capacity(shape.numel());
-            for plane in 0..n * c {
-                for_each_place(places, |place| {
-                    let [rows, columns] = window.seen(place, [h, w]);
-                    let mut total = T::default();
-                    for y in rows {
-                        let row = &values[plane * h * w + y * w..][columns.clone()];
-                        row.iter().for_each(|value| total += value);
+        let size = places[0] * places[1];
+        let x = self.contiguous();
+        let out = with_float!(x.dtype(), T => {
+            let values = x.storage.read::<T>();
+            let values = &values[x.layout.offset..];
+            Tensor::filled(shape, |out: &mut [T]| {
+                threads::rows_mut(out, size, GRAIN.div_ceil(h * w + 1), &|first, out| {
+                    for (i, out) in (first..).zip(out.chunks_exact_mut(size)) {
+                        let plane = &values[i * h * w..(i + 1) * h * w];
+                        pool::means(&window, plane, [h, w], places, out);
                     }
-                    out.push(total * T::from_f64(share));
                 });
-            }
-            Tensor::new(out, shape)
+            })
         });
-        record("avg_pool2d", out, &[self], |tape, _| {
-            tape.edge(self, || {
+        record("avg_pool2d", out, &[&x], |tape, _| {
+            tape.edge(&x, || {
                 move |g: &Tensor| {
+                    let g = g.contiguous();
                     with_float!(g.dtype(), T => {
-                        let mut out = vec![T::default(); n * c * h * w];
-                        let mut gradients = g.to_vec_of::<T>().into_iter();
-                        for plane in 0..n * c {
-                            for_each_place(places, |place| {
-                                let g = gradients.next().expect("one for each place");
-                                let [rows, columns] = window.seen(place, [h, w]);
-                                for y in rows {
-                                    let row = &mut out[plane * h * w + y * w..][columns.clone()];
-                                    row.iter_mut().for_each(|sum| *sum += g * T::from_f64(share));
+                        let values = g.storage.read::<T>();
+                        let values = &values[g.layout.offset..];
+                        Tensor::filled(Shape::new(&[n, c, h, w]), |out: &mut [T]| {
+                            threads::rows_mut(out, h * w, GRAIN.div_ceil(h * w + 1), &|first, out| {
+                                for (i, out) in (first..).zip(out.chunks_exact_mut(h * w)) {
+                                    let g = &values[i * size..(i + 1) * size];
+                                    pool::means_gradient(&window, g, [h, w], places, out);
                                 }
                             });
-                        }
-                        Tensor::new(out, Shape::new(&[n, c, h, w]))
+                        })
                     })
                 }
             });
@@ -172,13 +172,5 @@ fn place(
              {padding:?}",
             x.shape()
         ),
-    }
-}
-
-fn for_each_place([rows, columns]: [usize; 2], mut each: impl FnMut([usize; 2])) {
-    for y in 0..rows {
-        for x in 0..columns {
-            each([y, x]);
-        }
     }
 }

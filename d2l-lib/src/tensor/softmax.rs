@@ -1,7 +1,14 @@
 //! Softmax, and the loss that goes with it.
 
-use super::Tensor;
-use crate::{DType, shape::axis_of};
+use super::{Tensor, create::constant};
+use crate::{
+    DType,
+    autograd::record,
+    dtype::with_float,
+    ops::softmax as rows,
+    shape::{Shape, axis_of},
+    tensor::Value,
+};
 
 impl Tensor {
     /// Numbers between 0 and 1 that add up to 1 along `axis`: `exp(x) / Σ exp(x)`, without
@@ -15,13 +22,30 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn softmax(&self, axis: i64) -> Tensor {
-        axis_of("softmax", axis, self.ndim());
-        if self.numel() == 0 {
-            return self.to_dtype(self.dtype().to_float());
-        }
-        // Shift by the maximum, so that no exponential overflows.
-        let e = (self - self.detach().max_keepdim(axis)).exp();
-        &e / e.sum_keepdim(axis)
+        let axis = axis_of("softmax", axis, self.ndim());
+        let x = self.with_last(axis);
+        let length = x.shape()[x.ndim() - 1];
+        let out = with_float!(x.dtype(), T => {
+            let values = x.storage.read::<T>();
+            Tensor::filled(x.layout.shape, |out| {
+                rows::softmax::<T>(&values[x.layout.offset..], length, out)
+            })
+        });
+        let y = out.clone();
+        let out = record("softmax", out, &[&x], |tape, _| {
+            tape.edge(&x, || {
+                move |g: &Tensor| {
+                    let g = g.contiguous();
+                    with_float!(g.dtype(), T => {
+                        let (y, values) = (y.storage.read::<T>(), g.storage.read::<T>());
+                        Tensor::filled(g.layout.shape, |out| {
+                            rows::softmax_gradient::<T>(&y, &values[g.layout.offset..], length, out)
+                        })
+                    })
+                }
+            });
+        });
+        out.without_last(axis)
     }
 
     /// The logarithm of [`softmax`](Tensor::softmax), computed without losing small
@@ -35,12 +59,48 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn log_softmax(&self, axis: i64) -> Tensor {
-        axis_of("log_softmax", axis, self.ndim());
-        if self.numel() == 0 {
-            return self.to_dtype(self.dtype().to_float());
+        let axis = axis_of("log_softmax", axis, self.ndim());
+        let x = self.with_last(axis);
+        let length = x.shape()[x.ndim() - 1];
+        let out = with_float!(x.dtype(), T => {
+            let values = x.storage.read::<T>();
+            Tensor::filled(x.layout.shape, |out| {
+                rows::log_softmax::<T>(&values[x.layout.offset..], length, out)
+            })
+        });
+        let y = out.clone();
+        let out = record("log_softmax", out, &[&x], |tape, _| {
+            tape.edge(&x, || {
+                move |g: &Tensor| {
+                    let g = g.contiguous();
+                    with_float!(g.dtype(), T => {
+                        let (y, values) = (y.storage.read::<T>(), g.storage.read::<T>());
+                        Tensor::filled(g.layout.shape, |out| {
+                            rows::log_softmax_gradient::<T>(&y, &values[g.layout.offset..], length, out)
+                        })
+                    })
+                }
+            });
+        });
+        out.without_last(axis)
+    }
+
+    /// Floats with `axis` exchanged for the last one, in rows one behind the other.
+    #[track_caller]
+    fn with_last(&self, axis: usize) -> Tensor {
+        let x = self.to_dtype(self.dtype().to_float());
+        if axis + 1 == x.ndim() {
+            return x.contiguous();
         }
-        let shifted = self - self.detach().max_keepdim(axis);
-        &shifted - shifted.exp().sum_keepdim(axis).ln()
+        x.transpose(axis as i64, -1).contiguous()
+    }
+
+    #[track_caller]
+    fn without_last(self, axis: usize) -> Tensor {
+        if axis + 1 == self.ndim() {
+            return self;
+        }
+        self.transpose(axis as i64, -1)
     }
 
     /// The mean cross-entropy of logits against classes: how surprised the softmax of each
@@ -72,12 +132,26 @@ impl Tensor {
             targets.dtype()
         );
         let (n, c) = (self.shape()[0], self.shape()[1]);
-        let targets = targets.to_dtype(DType::I64);
-        if let Some(wrong) =
-            targets.to_vec_i64().into_iter().find(|&at| at < 0 || at >= c as i64)
-        {
+        let targets = targets.to_dtype(DType::I64).contiguous();
+        let classes = targets.storage.read::<i64>();
+        let classes = &classes[targets.layout.offset..][..n];
+        if let Some(wrong) = classes.iter().find(|&&at| at < 0 || at >= c as i64) {
             panic!("cross_entropy: target {wrong} is none of the {c} classes");
         }
-        -self.log_softmax(1).i((Tensor::arange(0..n), targets)).mean()
+        let x = self.to_dtype(self.dtype().to_float()).contiguous();
+        let mut loss = 0.0;
+        // The gradient falls off on the way, so it is made now.
+        let gradient = with_float!(x.dtype(), T => {
+            let values = x.storage.read::<T>();
+            Tensor::filled(x.layout.shape, |out| {
+                let values = &values[x.layout.offset..];
+                loss = rows::cross_entropy::<T>(values, classes, c, (1.0 / n as f64) as T, out);
+            })
+        });
+        let loss = Value::Float(loss / n as f64);
+        let out = constant(Shape::new(&[]), x.dtype(), loss);
+        record("cross_entropy", out, &[&x], |tape, _| {
+            tape.edge(&x, || move |g: &Tensor| gradient * g);
+        })
     }
 }

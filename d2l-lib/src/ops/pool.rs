@@ -1,0 +1,98 @@
+//! Pooling of one channel: a row of results at a time.
+
+use super::{float::Float, number::is_nan, vector::vectorised, window::Window};
+
+vectorised! {
+    /// The means under the window.
+    pub(crate) fn means[T: Float][T](
+        window: &Window, plane: &[T], image: [usize; 2], places: [usize; 2], out: &mut [T],
+    ) {
+        let share = T::of(1.0 / (window.kernel[0] * window.kernel[1]) as f64);
+        let ([h, w], [_, ow]) = (image, places);
+        for (oy, out) in out.chunks_exact_mut(ow).enumerate() {
+            out.fill(T::default());
+            for y in window.range(0, oy, h) {
+                let line = &plane[y * w..(y + 1) * w];
+                if window.in_pairs(1) {
+                    for (out, pair) in out.iter_mut().zip(line.chunks_exact(2)) {
+                        *out += pair[0].plus(pair[1]);
+                    }
+                    continue;
+                }
+                for kx in 0..window.kernel[1] {
+                    let (left, right) = window.inside(1, kx, w, ow);
+                    for (ox, out) in (left..).zip(&mut out[left..right]) {
+                        *out += line[ox * window.stride[1] + kx - window.padding[1]];
+                    }
+                }
+            }
+            out.iter_mut().for_each(|out| *out = out.times(share));
+        }
+    }
+}
+
+vectorised! {
+    /// Gives every element its share of the gradients of the means.
+    pub(crate) fn means_gradient[T: Float][T](
+        window: &Window, g: &[T], image: [usize; 2], places: [usize; 2], out: &mut [T],
+    ) {
+        let share = T::of(1.0 / (window.kernel[0] * window.kernel[1]) as f64);
+        let ([h, w], [_, ow]) = (image, places);
+        out.fill(T::default());
+        for (oy, g) in g.chunks_exact(ow).enumerate() {
+            for y in window.range(0, oy, h) {
+                let line = &mut out[y * w..(y + 1) * w];
+                if window.in_pairs(1) {
+                    for (pair, g) in line.chunks_exact_mut(2).zip(g) {
+                        let g = g.times(share);
+                        pair[0] += g;
+                        pair[1] += g;
+                    }
+                    continue;
+                }
+                for kx in 0..window.kernel[1] {
+                    let (left, right) = window.inside(1, kx, w, ow);
+                    for (ox, g) in (left..).zip(&g[left..right]) {
+                        line[ox * window.stride[1] + kx - window.padding[1]] += g.times(share);
+                    }
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// The greatest elements under the window, and where in the channel they are.
+    pub(crate) fn greatest[T: Float][T](
+        window: &Window,
+        plane: &[T],
+        image: [usize; 2],
+        places: [usize; 2],
+        out: &mut [T],
+        chosen: &mut [u32],
+    ) {
+        let ([h, w], [_, ow]) = (image, places);
+        let rows = out.chunks_exact_mut(ow).zip(chosen.chunks_exact_mut(ow));
+        for (oy, (out, chosen)) in rows.enumerate() {
+            let seen = window.range(0, oy, h);
+            for (ox, (out, chosen)) in out.iter_mut().zip(&mut *chosen).enumerate() {
+                *out = T::LOWEST;
+                *chosen = (seen.start * w + window.range(1, ox, w).start) as u32;
+            }
+            for y in seen {
+                let line = &plane[y * w..(y + 1) * w];
+                for kx in 0..window.kernel[1] {
+                    let (left, right) = window.inside(1, kx, w, ow);
+                    let best = out[left..right].iter_mut().zip(&mut chosen[left..right]);
+                    for (ox, (out, chosen)) in (left..).zip(best) {
+                        let x = ox * window.stride[1] + kx - window.padding[1];
+                        let value = line[x];
+                        let better = value > *out || (is_nan(value) && !is_nan(*out));
+                        *out = if better { value } else { *out };
+                        *chosen = if better { (y * w + x) as u32 } else { *chosen };
+                    }
+                }
+            }
+        }
+    }
+}

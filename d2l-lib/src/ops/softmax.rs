@@ -1,0 +1,188 @@
+//! Softmax of rows, its logarithm, its loss, and their gradients: one pass each while a row
+//! is in the cache.
+
+use std::sync::Mutex;
+
+use super::{elementwise::GRAIN, float::Float, number::is_nan, vector::vectorised};
+use crate::device::threads;
+
+/// Rows of this many elements that are worth a thread.
+fn grain(length: usize) -> usize {
+    (GRAIN / 4).div_ceil(length.max(1))
+}
+
+/// `out = softmax(x)` for rows of `length`.
+pub(crate) fn softmax<T: Float>(x: &[T], length: usize, out: &mut [T]) {
+    threads::rows_mut(out, length, grain(length), &|first, out| {
+        softmax_rows(&x[first * length..][..out.len()], length, out);
+    });
+}
+
+/// `out = ln softmax(x)` for rows of `length`.
+pub(crate) fn log_softmax<T: Float>(x: &[T], length: usize, out: &mut [T]) {
+    threads::rows_mut(out, length, grain(length), &|first, out| {
+        log_softmax_rows(&x[first * length..][..out.len()], length, out);
+    });
+}
+
+/// `out = y (g - Σ g y)`: the gradient of softmax.
+pub(crate) fn softmax_gradient<T: Float>(y: &[T], g: &[T], length: usize, out: &mut [T]) {
+    threads::rows_mut(out, length, grain(length), &|first, out| {
+        let range = first * length..first * length + out.len();
+        softmax_gradient_rows(&y[range.clone()], &g[range], length, out);
+    });
+}
+
+/// `out = g - exp(y) Σ g`: the gradient of log-softmax.
+pub(crate) fn log_softmax_gradient<T: Float>(
+    y: &[T],
+    g: &[T],
+    length: usize,
+    out: &mut [T],
+) {
+    threads::rows_mut(out, length, grain(length), &|first, out| {
+        let range = first * length..first * length + out.len();
+        log_softmax_gradient_rows(&y[range.clone()], &g[range], length, out);
+    });
+}
+
+/// The sum of the cross-entropies of rows of logits and targets, which must be below
+/// `length`; `out` becomes `(softmax(x) - onehot(target)) * scale`.
+pub(crate) fn cross_entropy<T: Float>(
+    x: &[T],
+    targets: &[i64],
+    length: usize,
+    scale: T,
+    out: &mut [T],
+) -> f64 {
+    const ROWS: usize = 32;
+    let blocks = targets.len().div_ceil(ROWS);
+    let losses = Mutex::new(vec![0.0; blocks]);
+    threads::blocks_mut(out, length, ROWS.max(grain(length)), &|first, out| {
+        for (i, out) in out.chunks_mut(ROWS * length).enumerate() {
+            let first = first + i * ROWS;
+            let count = out.len() / length;
+            let x = &x[first * length..][..out.len()];
+            let loss =
+                cross_entropy_rows(x, &targets[first..first + count], length, scale, out);
+            let mut losses = losses.lock().expect("nobody panics with the lock");
+            losses[first / ROWS] = loss;
+        }
+    });
+    // In the order of the rows, whoever computed them.
+    losses.into_inner().expect("nobody panics with the lock").into_iter().sum()
+}
+
+const LANES: usize = 16;
+
+/// The greatest element; NaN if there is one.
+#[inline(always)]
+fn greatest<T: Float>(row: &[T]) -> T {
+    let mut lanes = [T::LOWEST; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane || is_nan(value) { value } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(T::LOWEST, |a, &b| a.greater(b))
+}
+
+#[inline(always)]
+fn total<T: Float>(row: &[T], mut term: impl FnMut(usize) -> T) -> T {
+    let mut lanes = [T::default(); LANES];
+    let whole = row.len() / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane += term(start + i);
+        }
+    }
+    let mut sum = T::default();
+    for i in whole..row.len() {
+        sum += term(i);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = lanes[i].plus(lanes[i + width]);
+        }
+        width /= 2;
+    }
+    sum.plus(lanes[0])
+}
+
+/// Writes `exp(x - greatest)`, and gives the greatest and the sum.
+#[inline(always)]
+fn exponentials<T: Float>(x: &[T], out: &mut [T]) -> (T, T) {
+    let top = greatest(x);
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = x.minus(top).exp();
+    }
+    let out = &*out;
+    (top, total(out, |i| out[i]))
+}
+
+vectorised! {
+    fn softmax_rows[T: Float][T](x: &[T], length: usize, out: &mut [T]) {
+        for (x, out) in x.chunks_exact(length).zip(out.chunks_exact_mut(length)) {
+            let (_, sum) = exponentials(x, out);
+            let share = T::of(1.0).over(sum);
+            out.iter_mut().for_each(|out| *out = out.times(share));
+        }
+    }
+}
+
+vectorised! {
+    fn log_softmax_rows[T: Float][T](x: &[T], length: usize, out: &mut [T]) {
+        for (x, out) in x.chunks_exact(length).zip(out.chunks_exact_mut(length)) {
+            let (top, sum) = exponentials(x, out);
+            let log = sum.ln();
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = x.minus(top).minus(log);
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn softmax_gradient_rows[T: Float][T](y: &[T], g: &[T], length: usize, out: &mut [T]) {
+        let rows = y.chunks_exact(length).zip(g.chunks_exact(length));
+        for ((y, g), out) in rows.zip(out.chunks_exact_mut(length)) {
+            let sum = total(y, |i| y[i].times(g[i]));
+            for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                *out = y.times(g.minus(sum));
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn log_softmax_gradient_rows[T: Float][T](y: &[T], g: &[T], length: usize, out: &mut [T]) {
+        let rows = y.chunks_exact(length).zip(g.chunks_exact(length));
+        for ((y, g), out) in rows.zip(out.chunks_exact_mut(length)) {
+            let sum = total(g, |i| g[i]);
+            for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                *out = g.minus(y.exp().times(sum));
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn cross_entropy_rows[T: Float][T](
+        x: &[T], targets: &[i64], length: usize, scale: T, out: &mut [T],
+    ) -> f64 {
+        let mut loss = 0.0;
+        let rows = x.chunks_exact(length).zip(out.chunks_exact_mut(length));
+        for ((x, out), &target) in rows.zip(targets) {
+            let (top, sum) = exponentials(x, out);
+            let share = scale.over(sum);
+            out.iter_mut().for_each(|out| *out = out.times(share));
+            let target = target as usize;
+            out[target] = out[target].minus(scale);
+            loss += sum.ln().minus(x[target].minus(top)).to_f64();
+        }
+        loss
+    }
+}

@@ -1,0 +1,160 @@
+//! Random draws from more distributions.
+
+use super::Tensor;
+use crate::{dtype::DType, random, shape::Shape};
+
+impl Tensor {
+    /// For every element, a probability, 1 with this probability, else 0.
+    ///
+    /// # Panics
+    /// If an element is no probability.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([0.0, 1.0]).bernoulli().to_vec(), [0.0, 1.0]);
+    /// ```
+    #[track_caller]
+    pub fn bernoulli(&self) -> Tensor {
+        let probabilities = self.to_vec_f64();
+        if let Some(p) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+            panic!("bernoulli: {p} is no probability");
+        }
+        let drawn = random::uniform(self.numel()).into_iter().zip(probabilities);
+        let drawn = drawn.map(|(u, p)| if f64::from(u) < p { 1.0_f32 } else { 0.0 });
+        let dtype = self.dtype().to_float();
+        Tensor::new(drawn.collect(), self.layout.shape).to_dtype(dtype)
+    }
+
+    /// `count` draws, with replacement, of positions along the last axis, whose elements are
+    /// weights: `(…, n) → (…, count)`, as `i64`.
+    ///
+    /// # Panics
+    /// If a weight is negative or not finite, or all of a row are 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let draws = tensor([0.0, 3.0, 1.0]).multinomial(1000);
+    /// let counts = draws.bincount(3).to_vec_i64();
+    /// assert!(counts[0] == 0 && counts[1] > 600 && counts[2] > 150);
+    /// ```
+    #[track_caller]
+    pub fn multinomial(&self, count: usize) -> Tensor {
+        let n = self.len_of(-1);
+        let weights = self.to_vec_f64();
+        let mut draws: Vec<i64> = Vec::new();
+        for row in weights.chunks_exact(n.max(1)) {
+            let mut total = 0.0;
+            let mut up_to = Vec::with_capacity(n);
+            for &weight in row {
+                assert!(
+                    weight >= 0.0 && weight.is_finite(),
+                    "multinomial: {weight} is no weight"
+                );
+                total += weight;
+                up_to.push(total);
+            }
+            assert!(total > 0.0, "multinomial: all weights are 0");
+            for u in random::uniform(count) {
+                let at = up_to.partition_point(|&sum| sum <= f64::from(u) * total);
+                draws.push(at as i64);
+            }
+        }
+        let shape = self.layout.shape.with(self.ndim() - 1, count);
+        Tensor::new(draws, shape)
+    }
+
+    /// `f32` numbers from the exponential distribution with mean `1 / rate`.
+    ///
+    /// # Panics
+    /// If `rate` is not positive.
+    #[track_caller]
+    pub fn exponential(rate: f64, shape: impl Into<Shape>) -> Tensor {
+        assert!(rate > 0.0, "exponential: a rate of {rate} is not positive");
+        let shape = shape.into();
+        let drawn = random::uniform(shape.numel()).into_iter();
+        // 1 - u is above 0, so the logarithm is finite.
+        let drawn = drawn.map(|u| (-(1.0 - f64::from(u)).ln() / rate) as f32);
+        Tensor::new(drawn.collect(), shape)
+    }
+
+    /// For every element, a rate, a count from the Poisson distribution with this mean.
+    ///
+    /// # Panics
+    /// If an element is negative or not finite.
+    #[track_caller]
+    pub fn poisson(&self) -> Tensor {
+        let draw = |rate: f64| -> f64 {
+            assert!(rate >= 0.0 && rate.is_finite(), "poisson: a rate cannot be {rate}");
+            // Arrivals before time `rate`; in pieces, because exp(-rate) underflows.
+            let (mut count, mut left) = (0.0, rate);
+            while left > 0.0 {
+                let piece = left.min(500.0);
+                left -= piece;
+                let (limit, mut product) = ((-piece).exp(), 1.0);
+                'piece: loop {
+                    for u in random::uniform(4) {
+                        product *= 1.0 - f64::from(u);
+                        if product <= limit {
+                            break 'piece;
+                        }
+                        count += 1.0;
+                    }
+                }
+            }
+            count
+        };
+        let drawn: Vec<f64> = self.to_vec_f64().into_iter().map(draw).collect();
+        let dtype = if self.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        Tensor::new(drawn, self.layout.shape).to_dtype(dtype)
+    }
+
+    /// The slices along the first axis in random order.
+    #[track_caller]
+    pub fn shuffle(&self) -> Tensor {
+        self.index_select(0, &Tensor::randperm(self.len_of(0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    /// Draws, and four standard errors of their mean.
+    const DRAWS: usize = 20_000;
+
+    #[track_caller]
+    fn assert_moments(draws: &Tensor, mean: f64, variance: f64) {
+        let error = (variance / DRAWS as f64).sqrt() * 4.0;
+        let found = draws.mean().item();
+        assert!((found - mean).abs() < error, "mean {found}, not {mean} ± {error}");
+        let found = draws.var().item();
+        assert!((found / variance - 1.0).abs() < 0.1, "variance {found}, not {variance}");
+    }
+
+    #[test]
+    fn means_and_variances_are_those_of_the_distributions() {
+        assert_moments(&Tensor::full([DRAWS], 0.3).bernoulli(), 0.3, 0.21);
+        assert_moments(&Tensor::exponential(0.5, DRAWS), 2.0, 4.0);
+        assert_moments(&Tensor::full([DRAWS], 3.5).poisson(), 3.5, 3.5);
+        assert_moments(&Tensor::full([DRAWS], 1200.0).poisson(), 1200.0, 1200.0);
+    }
+
+    #[test]
+    fn rows_draw_by_their_own_weights() {
+        let weights = tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]]);
+        assert_eq!(weights.multinomial(2).to_vec_i64(), [0, 0, 2, 2]);
+        let shares = tensor([1.0, 3.0]).multinomial(DRAWS).to_dtype(DType::F64);
+        assert_moments(&shares, 0.75, 0.1875);
+    }
+
+    #[test]
+    fn a_shuffled_tensor_has_the_same_rows() {
+        let x = Tensor::arange(0..100).reshape([50, 2]);
+        let shuffled = x.shuffle();
+        assert!(!shuffled.equal(&x));
+        assert!(shuffled.sort(0).equal(&x));
+        assert!((shuffled.i((.., 1)) - shuffled.i((.., 0))).eq(1).all());
+    }
+}
