@@ -3,8 +3,6 @@
 
 pub mod linear_regression {
     #[rustfmt::skip]
-    pub mod linear_regression;
-    #[rustfmt::skip]
     pub mod oo_design;
     #[rustfmt::skip]
     pub mod synthetic_data;

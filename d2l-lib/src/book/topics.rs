@@ -13,14 +13,6 @@ pub mod linear {
     };
 }
 
-/// Systems of linear equations.
-#[rustfmt::skip]
-pub mod linear_algebra {
-    pub use crate::book::linear_regression::linear_regression::{
-        solve,
-    };
-}
-
 /// Functions that draw functions: curves, axes and their labels.
 #[rustfmt::skip]
 pub mod plotting {
