@@ -8,6 +8,8 @@ pub mod linear_regression {
     pub mod synthetic_data;
     #[rustfmt::skip]
     pub mod scratch;
+    #[rustfmt::skip]
+    pub mod concise;
 }
 pub mod preliminaries {
     #[rustfmt::skip]

@@ -4,6 +4,9 @@
 /// Linear models for regression, from scratch and concise, and data to try them on.
 #[rustfmt::skip]
 pub mod linear {
+    pub use crate::book::linear_regression::concise::{
+        LinearRegression,
+    };
     pub use crate::book::linear_regression::scratch::{
         LinearRegressionScratch,
         SgdScratch,
