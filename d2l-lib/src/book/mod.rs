@@ -3,7 +3,13 @@
 
 pub mod linear_regression {
     #[rustfmt::skip]
-    pub mod linear_regression;
+    pub mod oo_design;
+    #[rustfmt::skip]
+    pub mod synthetic_data;
+    #[rustfmt::skip]
+    pub mod scratch;
+    #[rustfmt::skip]
+    pub mod concise;
 }
 pub mod preliminaries {
     #[rustfmt::skip]
