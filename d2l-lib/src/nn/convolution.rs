@@ -96,7 +96,6 @@ impl Conv2d {
 impl Module for Conv2d {
     parts!(weight, bias);
 
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() == 4,
@@ -140,7 +139,6 @@ macro_rules! pooling {
         }
 
         impl Module for $Name {
-            #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
                 x.$method(self.kernel.0, self.stride.0, self.padding.0)
             }
@@ -160,7 +158,6 @@ pooling! {
 pub struct GlobalAvgPool2d;
 
 impl Module for GlobalAvgPool2d {
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         x.mean_keepdim([-2, -1])
     }

@@ -37,7 +37,6 @@ impl Dropout {
 impl Module for Dropout {
     parts!(mode);
 
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         if !self.mode.is_training() || self.p == 0.0 {
             return x.clone();

@@ -30,7 +30,6 @@ impl Embedding {
 impl Module for Embedding {
     parts!(weight);
 
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         self.weight.embedding(x)
     }

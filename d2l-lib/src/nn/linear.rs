@@ -59,7 +59,6 @@ impl Linear {
 impl Module for Linear {
     parts!(weight, bias);
 
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() > 0,
@@ -82,7 +81,6 @@ impl Module for Linear {
 pub struct Flatten;
 
 impl Module for Flatten {
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         assert!(x.ndim() > 0, "Flatten: the first axis must count the examples");
         let rest: usize = x.shape()[1..].iter().product();

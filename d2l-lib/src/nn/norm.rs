@@ -76,7 +76,6 @@ impl BatchNorm {
 impl Module for BatchNorm {
     parts!(weight, bias, running_mean, running_var, mode);
 
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() >= 2,
@@ -157,7 +156,6 @@ impl LayerNorm {
 impl Module for LayerNorm {
     parts!(weight, bias);
 
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.shape().ends_with(&self.shape),

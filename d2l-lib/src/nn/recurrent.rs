@@ -135,7 +135,6 @@ macro_rules! recurrent {
 
             /// The hidden states of the last layer at all times, from zeros on:
             /// `(t, n, features) → (t, n, hiddens)`.
-            #[track_caller]
             fn forward(&self, x: &Tensor) -> Tensor {
                 let n = if x.ndim() == 3 { x.len_of(1) } else { 0 };
                 self.forward_from(x, &self.begin(n)).0

@@ -67,7 +67,6 @@ impl Module for Sequential {
         numbered.fold(Parts::new(), |parts, (i, layer)| parts.with(i.to_string(), layer))
     }
 
-    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         let mut y = x.clone();
         for layer in &self.0 {
