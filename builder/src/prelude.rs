@@ -6,6 +6,8 @@ use include_dir::{Dir, include_dir};
 use std::path::{Path, PathBuf};
 
 static SOURCES: Dir = include_dir!("$CARGO_MANIFEST_DIR/../d2l-lib/src");
+static DATA: Dir = include_dir!("$CARGO_MANIFEST_DIR/../d2l-lib/data");
+static README: &[u8] = include_bytes!("../../d2l-lib/README.md");
 static MANIFEST: &str = include_str!("../../d2l-lib/Cargo.toml");
 
 /// The folder of compiled crates and unpacked sources, shared by all books of this user.
@@ -23,8 +25,9 @@ pub fn cache_dir() -> PathBuf {
 /// # Errors
 /// If the folder cannot be written.
 pub fn unpack_bundled(cache: &Path) -> anyhow::Result<PathBuf> {
-    let mut sources = Vec::new();
-    collect(&SOURCES, &mut sources);
+    let mut sources = vec![(PathBuf::from("README.md"), README)];
+    collect(&SOURCES, Path::new("src"), &mut sources);
+    collect(&DATA, Path::new("data"), &mut sources);
     let mut hasher = blake3::Hasher::new();
     hasher.update(MANIFEST.as_bytes());
     for (path, bytes) in &sources {
@@ -39,11 +42,8 @@ pub fn unpack_bundled(cache: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache.join("src").join(name);
     if !folder.join("Cargo.toml").is_file() {
         let manifest = standalone_manifest(MANIFEST)?;
-        let mut all: Vec<(PathBuf, &[u8])> = sources
-            .iter()
-            .map(|(path, bytes)| (Path::new("src").join(path), *bytes))
-            .collect();
-        all.push((PathBuf::from("Cargo.toml"), manifest.as_bytes()));
+        let manifest = (PathBuf::from("Cargo.toml"), manifest.as_bytes());
+        let all: Vec<(PathBuf, &[u8])> = sources.into_iter().chain([manifest]).collect();
         files::replace_folder(
             &folder,
             all.iter().map(|(path, bytes)| (path.as_path(), *bytes)),
@@ -53,12 +53,12 @@ pub fn unpack_bundled(cache: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-fn collect(dir: &'static Dir, into: &mut Vec<(PathBuf, &'static [u8])>) {
+fn collect(dir: &'static Dir, below: &Path, into: &mut Vec<(PathBuf, &'static [u8])>) {
     for file in dir.files() {
-        into.push((file.path().to_owned(), file.contents()));
+        into.push((below.join(file.path()), file.contents()));
     }
     for dir in dir.dirs() {
-        collect(dir, into);
+        collect(dir, below, into);
     }
 }
 
@@ -88,7 +88,9 @@ mod tests {
         let folder = unpack_bundled(home.path()).unwrap();
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
         assert!(!manifest.contains("workspace = true"), "{manifest}");
-        assert!(folder.join("src/lib.rs").is_file());
+        for file in ["src/lib.rs", "data/ames.csv.gz", "README.md"] {
+            assert!(folder.join(file).is_file(), "{file}");
+        }
         assert_eq!(unpack_bundled(home.path()).unwrap(), folder);
     }
 }

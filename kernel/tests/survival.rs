@@ -160,11 +160,17 @@ let thread = std::thread::spawn(move || { let _ = wait.recv(); println!(\"late\"
 #[test]
 fn a_thread_that_kills_its_process_between_two_cells() {
     let mut s = Session::new();
+    let folder = tempfile::tempdir().unwrap();
+    // A signal from outside: one from a cell could come before the cell has ended.
+    let go = folder.path().join("go");
     s.ok("let v = vec![7];");
-    s.ok("let (go, wait) = std::sync::mpsc::channel::<()>();
-std::thread::spawn(move || { let _ = wait.recv(); std::process::abort(); });");
+    s.ok(&format!(
+        "std::thread::spawn(move || {{
+while !std::path::Path::new({go:?}).exists() {{ std::thread::yield_now(); }}
+std::process::abort(); }});"
+    ));
     let pid = s.ok("std::process::id()");
-    s.ok("drop(go);");
+    std::fs::write(&go, "").unwrap();
     while std::path::Path::new(&format!("/proc/{pid}")).exists() {
         std::thread::yield_now();
     }

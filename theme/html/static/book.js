@@ -52,10 +52,10 @@ for (const block of document.querySelectorAll('.code')) {
 }
 
 // What is wider than the page can be scrolled by keys.
-for (const box of document.querySelectorAll('pre, .formula, .table, .drawing')) {
+for (const box of document.querySelectorAll('pre, .formula, .table, .drawing, .rich')) {
   if (box.scrollWidth <= box.clientWidth) continue;
   box.tabIndex = 0;
-  if (box.matches('.formula, .table, .drawing')) box.setAttribute('role', 'group');
+  if (box.matches('.formula, .table, .drawing, .rich')) box.setAttribute('role', 'group');
   if (!box.ariaLabel && box.getAttribute('role')) box.ariaLabel = 'Scrolls sideways';
 }
 
