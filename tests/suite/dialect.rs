@@ -1,5 +1,5 @@
 //! A book that uses every construct of the dialect (`docs/dialect.md`) says the same in HTML, PDF and
-//! notebook. The golden files are written anew with `UPDATE_GOLDEN=1`.
+//! notebook. The golden files are written anew with `D2L_BLESS=1`.
 
 use builder::book::Book;
 use builder::run::output::SectionOutputs;
@@ -27,7 +27,7 @@ fn book() -> (Book, Vec<SectionOutputs>) {
 #[track_caller]
 fn golden(name: &str, text: &str) {
     let path = folder().join("expected").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("D2L_BLESS").is_some() {
         std::fs::write(&path, text).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
