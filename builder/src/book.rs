@@ -4,7 +4,7 @@ mod assemble;
 mod files;
 mod resolve;
 
-pub use assemble::Sources;
+pub use assemble::{Parsed, Sources};
 
 use crate::document::{Document, Inline};
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("making {}", folder.display()))?;
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
         std::io::Write::write_all(&mut file, bytes)?;
         make_readable(file.path())?;
         file.persist(path).map_err(|e| e.error)?;
@@ -43,7 +43,7 @@ pub fn replace_folder<'a>(
     let parent = folder.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)
         .with_context(|| format!("making {}", parent.display()))?;
-    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
+    let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(parent)?;
     let inside = fresh.path().join("site");
     std::fs::create_dir(&inside)?;
     for (path, bytes) in files {
@@ -59,13 +59,62 @@ pub fn replace_folder<'a>(
         std::fs::write(&target, bytes)
             .with_context(|| format!("writing {}", target.display()))?;
     }
-    // Two renames: for an instant the folder is missing, never half full.
-    if folder.exists() {
-        std::fs::rename(folder, fresh.path().join("old"))
-            .with_context(|| format!("replacing {}", folder.display()))?;
-    }
-    std::fs::rename(&inside, folder)
+    replace(&inside, folder, &fresh.path().join("old"))
         .with_context(|| format!("replacing {}", folder.display()))
+}
+
+/// Puts `new` in the place of `folder`, in one step where the system can.
+fn replace(new: &Path, folder: &Path, old: &Path) -> std::io::Result<()> {
+    if !folder.exists() {
+        return std::fs::rename(new, folder);
+    }
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        if renameat_with(CWD, new, CWD, folder, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
+        }
+    }
+    // Two renames: for an instant the folder is missing, never half full.
+    std::fs::rename(folder, old)?;
+    std::fs::rename(new, folder)
+}
+
+/// What a file or folder is called before it is complete.
+const NEW: &str = ".new-";
+
+/// The right to replace what is in a folder; others wait for it. It ends with the value, or with the
+/// process, however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    /// Unlocked when it is closed.
+    _file: std::fs::File,
+}
+
+impl Lock {
+    /// Waits for the right, makes the folder, and removes what processes that were killed while they
+    /// had the right have left.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written.
+    pub fn new(folder: &Path) -> anyhow::Result<Self> {
+        let take = || -> std::io::Result<Self> {
+            std::fs::create_dir_all(folder)?;
+            let file = std::fs::File::create(folder.join(".lock"))?;
+            file.lock()?;
+            for entry in std::fs::read_dir(folder)?.flatten() {
+                if entry.file_name().to_string_lossy().starts_with(NEW) {
+                    let path = entry.path();
+                    match path.is_dir() {
+                        true => std::fs::remove_dir_all(path)?,
+                        false => std::fs::remove_file(path)?,
+                    }
+                }
+            }
+            Ok(Self { _file: file })
+        };
+        take().with_context(|| format!("preparing {}", folder.display()))
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +134,25 @@ mod tests {
             1,
             "nothing left behind"
         );
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_and_clears_what_the_killed_left() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join(".new-1/site")).unwrap();
+        std::fs::write(home.path().join(".new-2"), "half").unwrap();
+        let first = Lock::new(home.path()).unwrap();
+        assert!(
+            !home.path().join(".new-1").exists() && !home.path().join(".new-2").exists()
+        );
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                Lock::new(home.path()).map(|_| home.path().join("made").exists())
+            });
+            std::fs::write(home.path().join("made"), "").unwrap();
+            drop(first);
+            assert!(second.join().unwrap().unwrap(), "it waited");
+        });
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The binary `d2l`: reads arguments, dispatches, shows errors, sets the exit code.
 
-use builder::book::Book;
+use builder::book::{Book, Parsed};
 use builder::commands::{
     self, build::BuildOptions, fmt, tangle::Mode, test::TestOptions,
 };
 use builder::diagnostic::{self, Diagnostic, Style};
+use builder::weave::html::Memo;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -168,7 +169,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             | Command::Kernel { .. } => {}
             Command::Build { no_pdf, fresh } => {
                 let options = BuildOptions { no_pdf: *no_pdf, fresh: *fresh };
-                match commands::build::build(&book, &options)? {
+                match commands::build::build(&book, &options, &mut Memo::default())? {
                     Ok(built) => println!("{built}"),
                     Err(problems) => diagnostics.extend(problems),
                 }
@@ -235,15 +236,16 @@ fn check(book: &Book, parsed: Vec<Diagnostic>, json: bool) -> anyhow::Result<Exi
 
 fn serve(config: &Path, port: u16) -> anyhow::Result<()> {
     let root = config.parent().unwrap_or(Path::new(""));
-    let load = || {
-        let (book, diagnostics) = Book::load(config);
+    let mut parsed = Parsed::new();
+    let mut load = || {
+        let (book, diagnostics) = Book::load_with(config, &mut parsed);
         if diagnostic::has_errors(&diagnostics) {
             return Ok(Err(diagnostics));
         }
         show(&diagnostics);
         Ok(Ok(book))
     };
-    commands::serve::serve(root, port, &load, &show)
+    commands::serve::serve(root, port, &mut load, &show)
 }
 
 fn show(diagnostics: &[Diagnostic]) {

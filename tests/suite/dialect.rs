@@ -42,8 +42,13 @@ fn golden(name: &str, text: &str) {
 #[test]
 fn every_construct_becomes_html() {
     let (book, outputs) = book();
-    let files =
-        weave::html::weave(&book, &outputs, &Theme::default(), &Downloads::default());
+    let files = weave::html::weave(
+        &book,
+        &outputs,
+        &Theme::default(),
+        &Downloads::default(),
+        &mut Memo::default(),
+    );
     let files = files.unwrap();
     for (page, name) in [
         ("one/index.html", "index.html"),

@@ -6,8 +6,8 @@ use crate::config::{Config, Entry};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::inline::walk_blocks;
 use crate::document::{self, Block, BlockKind, Document, Inline, Span};
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 /// A page of the contents that has not been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,11 @@ impl Book {
     ///
     /// Never fails: what is missing is said in a diagnostic, and the book is what remains.
     pub fn load(config_file: &Path) -> (Self, Vec<Diagnostic>) {
+        Self::load_with(config_file, &mut Parsed::nothing())
+    }
+
+    /// As [`Book::load`], without reading again what `parsed` knows.
+    pub fn load_with(config_file: &Path, parsed: &mut Parsed) -> (Self, Vec<Diagnostic>) {
         let unreadable = |path: &Path, error: std::io::Error| {
             Diagnostic::file(path, format!("cannot be read: {error}"))
         };
@@ -44,7 +49,8 @@ impl Book {
             config_text: &text,
             bibliography: bibliography.as_deref().map(|text| (&*bibliography_file, text)),
         };
-        let book = Self::assemble(config, &root, &sources, read, &mut diagnostics);
+        let book =
+            Self::assemble(config, &root, &sources, read, parsed, &mut diagnostics);
         super::files::check(&book, &sources, &mut diagnostics);
         (book, diagnostics)
     }
@@ -55,6 +61,7 @@ impl Book {
         root: &Path,
         sources: &Sources<'_>,
         read: impl Fn(&str) -> Option<String>,
+        parsed: &mut Parsed,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
         let (pages, planned) = contents(&config);
@@ -74,7 +81,7 @@ impl Book {
                     .push(unread(page, Document { path, ..Document::default() }));
                 continue;
             };
-            let (document, found) = document::parse(path, source);
+            let (document, found) = parsed.document(path, source);
             diagnostics.extend(found);
             book.sections.push(unread(page, document));
         }
@@ -105,24 +112,67 @@ impl Book {
         texts: &[(&str, &str)],
         bibliography: Option<&str>,
     ) -> Result<(Self, Vec<Diagnostic>), Box<Diagnostic>> {
+        Self::from_texts_with(config, texts, bibliography, &mut Parsed::nothing())
+    }
+
+    /// As [`Book::from_texts`], without reading again what `parsed` knows.
+    ///
+    /// # Errors
+    /// If `config` is not the text of a `book.toml`.
+    pub fn from_texts_with(
+        config: &str,
+        texts: &[(&str, &str)],
+        bibliography: Option<&str>,
+        parsed: &mut Parsed,
+    ) -> Result<(Self, Vec<Diagnostic>), Box<Diagnostic>> {
         let config_file = Path::new("book/book.toml");
         let bibliography_file = Path::new("book/references.bib");
-        let parsed = Config::parse(config_file, config)?;
+        let settings = Config::parse(config_file, config)?;
         let sources = Sources {
             config_file,
             config_text: config,
             bibliography: bibliography.map(|text| (bibliography_file, text)),
         };
-        let read = |slug: &str| {
-            texts
-                .iter()
-                .find(|(name, _)| *name == slug)
-                .map(|(_, text)| (*text).to_owned())
-        };
+        let texts: HashMap<&str, &str> = texts.iter().copied().collect();
+        let read = |slug: &str| texts.get(slug).map(|text| (*text).to_owned());
         let mut diagnostics = Vec::new();
         let root = Path::new("book");
-        let book = Self::assemble(parsed, root, &sources, read, &mut diagnostics);
+        let book =
+            Self::assemble(settings, root, &sources, read, parsed, &mut diagnostics);
         Ok((book, diagnostics))
+    }
+}
+
+/// Documents of the last reading, used again where their text is the same.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// None keeps nothing.
+    documents: Option<HashMap<PathBuf, (Document, Vec<Diagnostic>)>>,
+}
+
+impl Parsed {
+    /// A memory that starts empty.
+    pub fn new() -> Self {
+        Self { documents: Some(HashMap::new()) }
+    }
+
+    /// For a book that is read once.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    fn document(&mut self, path: PathBuf, source: String) -> (Document, Vec<Diagnostic>) {
+        let Some(known) = &mut self.documents else {
+            return document::parse(path, source);
+        };
+        match known.get(&path) {
+            Some(same) if same.0.source == source => same.clone(),
+            _ => {
+                let parsed = document::parse(path.clone(), source);
+                known.insert(path, parsed.clone());
+                parsed
+            }
+        }
     }
 }
 

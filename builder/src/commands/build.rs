@@ -8,7 +8,7 @@ use crate::files;
 use crate::run::output::SectionOutputs;
 use crate::run::report::Terminal;
 use crate::run::{Fresh, KeepGoing};
-use crate::weave::html::Downloads;
+use crate::weave::html::{Downloads, Memo};
 use crate::weave::{self, OutFile, Theme};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,11 +47,14 @@ impl fmt::Display for Built {
 
 /// Runs and weaves a book that parsed without errors. Output is replaced only if all of it was made.
 ///
+/// `memo` holds the pages of the last build by this process.
+///
 /// # Errors
 /// The outer error is the outside world's (engine, disk); the inner one is the author's.
 pub fn build(
     book: &Book,
     options: &BuildOptions,
+    memo: &mut Memo,
 ) -> anyhow::Result<Result<Built, Vec<Diagnostic>>> {
     let terminal = Terminal::new();
     let started = Instant::now();
@@ -74,7 +77,7 @@ pub fn build(
         zip: Some("notebooks/notebooks.zip".into()),
         notebooks: Some("notebooks".into()),
     };
-    let html = weave::html::weave(book, &ran.outputs, &theme, &downloads);
+    let html = weave::html::weave(book, &ran.outputs, &theme, &downloads, memo);
     let html = kept(html, &mut problems);
     let notebooks = notebooks(book, &ran.outputs);
     terminal.line(&format!(
@@ -104,6 +107,7 @@ pub fn build(
     );
 
     let out = build_dir(&book.root);
+    let _alone = files::Lock::new(&out)?;
     let built = Built {
         html: out.join("html"),
         pdf: pdf.as_ref().map(|_| out.join(&pdf_name)),

@@ -2,11 +2,12 @@
 
 use super::build::{BuildOptions, Built, build};
 use crate::book::Book;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{self, Diagnostic, Style};
+use crate::weave::html::Memo;
 use notify::{RecursiveMode, Watcher};
+use serde::Serialize;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long the files must be quiet before a rebuild: editors write in several steps.
@@ -15,10 +16,52 @@ const QUIET: Duration = Duration::from_millis(80);
 /// How long a page's question "is there a newer build?" is held open.
 const HOLD: Duration = Duration::from_secs(20);
 
-/// Asks for the next build and reloads; added to each page that is served, never to the files.
-const RELOAD: &str = "<script>(async()=>{let v=null;for(;;){try{const r=await fetch('/__build?'+\
-(v??''));const n=await r.text();if(v!==null&&n!==v)location.reload();v=n}catch{await new \
-Promise(r=>setTimeout(r,1000))}}})()</script>";
+/// Waits for the next build, then reloads the page or shows the mistakes over it; added to each page
+/// that is served, never to the files.
+const RELOAD: &str =
+    concat!("<script>\n", include_str!("serve/reload.js"), "</script>\n");
+
+/// Shown in place of a page that has not been made.
+const MISSING: &str = "<!DOCTYPE html><html lang=\"en\"><title>Not made yet</title>\
+    <meta name=\"viewport\" content=\"width=device-width\"><body style=\"font-family: system-ui; \
+    margin: 3rem; color-scheme: light dark\"><h1>There is no such page yet</h1>\
+    <p>It appears here when a build has made it.</p></body></html>";
+
+/// What pages wait for.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+struct Build {
+    /// How many builds have ended.
+    number: u64,
+    /// The mistakes that the last one found, as the terminal shows them; empty if it made the pages.
+    problems: String,
+}
+
+/// The last build and who waits for the next.
+#[derive(Debug, Default)]
+struct Builds {
+    last: Mutex<Build>,
+    ended: Condvar,
+}
+
+impl Builds {
+    fn end(&self, problems: String) {
+        let mut last = self.last.lock().expect("no panic under the lock");
+        *last = Build { number: last.number + 1, problems };
+        self.ended.notify_all();
+    }
+
+    /// The first build after number `seen`, or the last one if none ends while the question is held.
+    fn after(&self, seen: Option<u64>) -> Build {
+        let last = self.last.lock().expect("no panic under the lock");
+        let wait = |build: &mut Build| seen == Some(build.number);
+        let (last, _) =
+            self.ended.wait_timeout_while(last, HOLD, wait).expect("as above");
+        last.clone()
+    }
+}
+
+/// Reads the book.
+type Load<'a> = dyn FnMut() -> anyhow::Result<Result<Book, Vec<Diagnostic>>> + 'a;
 
 /// Serves the book on `127.0.0.1:port` until the process is stopped. `load` parses it anew and
 /// `report` shows diagnostics.
@@ -28,19 +71,19 @@ Promise(r=>setTimeout(r,1000))}}})()</script>";
 pub fn serve(
     book_root: &Path,
     port: u16,
-    load: &dyn Fn() -> anyhow::Result<Result<Book, Vec<Diagnostic>>>,
+    load: &mut Load<'_>,
     report: &dyn Fn(&[Diagnostic]),
 ) -> anyhow::Result<()> {
     let server = tiny_http::Server::http(("127.0.0.1", port))
         .map_err(|error| anyhow::anyhow!("cannot serve on port {port}: {error}"))?;
-    let version = Arc::new(AtomicU64::new(0));
+    let builds = Arc::new(Builds::default());
     let site = super::build_dir(book_root).join("html");
     let server = Arc::new(server);
     for _ in 0..8 {
-        let (server, version, site) = (server.clone(), version.clone(), site.clone());
+        let (server, builds, site) = (server.clone(), builds.clone(), site.clone());
         std::thread::spawn(move || {
             while let Ok(request) = server.recv() {
-                answer(request, &site, &version);
+                answer(request, &site, &builds);
             }
         });
     }
@@ -55,27 +98,36 @@ pub fn serve(
         })?;
     watcher.watch(book_root, RecursiveMode::Recursive)?;
     println!("serving http://127.0.0.1:{}/", port_of(&server, port));
+    let mut memo = Memo::default();
     loop {
         let started = Instant::now();
-        match rebuild(load) {
+        let problems = match rebuild(load, &mut memo) {
             Ok(Ok(_)) => {
-                version.fetch_add(1, Ordering::SeqCst);
-                println!("ready in {:.1} s", started.elapsed().as_secs_f64());
+                println!("ready in {:.2} s", started.elapsed().as_secs_f64());
+                String::new()
             }
-            Ok(Err(problems)) => report(&problems),
-            Err(error) => eprintln!("error: {error:#}"),
-        }
+            Ok(Err(problems)) => {
+                report(&problems);
+                diagnostic::report(&problems, Style::Plain)
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                format!("error: {error:#}")
+            }
+        };
+        builds.end(problems);
         changes.recv()?;
         while changes.recv_timeout(QUIET).is_ok() {}
     }
 }
 
 fn rebuild(
-    load: &dyn Fn() -> anyhow::Result<Result<Book, Vec<Diagnostic>>>,
+    load: &mut Load<'_>,
+    memo: &mut Memo,
 ) -> anyhow::Result<Result<Built, Vec<Diagnostic>>> {
     match load()? {
         // The PDF is for `d2l build`: an author who writes wants the page within a second.
-        Ok(book) => build(&book, &BuildOptions { no_pdf: true, fresh: false }),
+        Ok(book) => build(&book, &BuildOptions { no_pdf: true, fresh: false }, memo),
         Err(problems) => Ok(Err(problems)),
     }
 }
@@ -84,17 +136,13 @@ fn port_of(server: &tiny_http::Server, asked: u16) -> u16 {
     server.server_addr().to_ip().map_or(asked, |address| address.port())
 }
 
-fn answer(request: tiny_http::Request, site: &Path, version: &AtomicU64) {
+fn answer(request: tiny_http::Request, site: &Path, builds: &Builds) {
     let url = request.url().to_owned();
     let response = match url.strip_prefix("/__build") {
         Some(seen) => {
-            let started = Instant::now();
-            let seen = seen.trim_start_matches('?').parse::<u64>().ok();
-            while seen == Some(version.load(Ordering::SeqCst)) && started.elapsed() < HOLD
-            {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            tiny_http::Response::from_string(version.load(Ordering::SeqCst).to_string())
+            let seen = seen.trim_start_matches('?').parse().ok();
+            let build = serde_json::to_string(&builds.after(seen));
+            tiny_http::Response::from_string(build.expect("a number and a string"))
         }
         None => page(site, &url),
     };
@@ -106,19 +154,23 @@ fn page(site: &Path, url: &str) -> tiny_http::Response<std::io::Cursor<Vec<u8>>>
     let Some((path, bytes)) =
         file_for(site, url).and_then(|p| Some((p.clone(), std::fs::read(p).ok()?)))
     else {
-        return tiny_http::Response::from_string("not found").with_status_code(404);
+        let html = header("Content-Type", content_type(Path::new("x.html")));
+        return tiny_http::Response::from_string(with_reload(MISSING))
+            .with_header(html)
+            .with_status_code(404);
     };
     let kind = content_type(&path);
     let bytes = match kind.starts_with("text/html") {
         true => with_reload(&String::from_utf8_lossy(&bytes)).into_bytes(),
         false => bytes,
     };
-    let header = |name: &str, value: &str| {
-        tiny_http::Header::from_bytes(name, value).expect("our headers are ASCII")
-    };
     tiny_http::Response::from_data(bytes)
         .with_header(header("Content-Type", kind))
         .with_header(header("Cache-Control", "no-store"))
+}
+
+fn header(name: &str, value: &str) -> tiny_http::Header {
+    tiny_http::Header::from_bytes(name, value).expect("our headers are ASCII")
 }
 
 fn with_reload(html: &str) -> String {
@@ -188,6 +240,20 @@ mod tests {
         {
             assert_eq!(file_for(&site, url), None, "{url}");
         }
+    }
+
+    #[test]
+    fn pages_hear_of_each_build_and_its_mistakes() {
+        let builds = Builds::default();
+        let first = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| builds.after(Some(0)));
+            builds.end("error: x".into());
+            waiting.join().unwrap()
+        });
+        assert_eq!(first, Build { number: 1, problems: "error: x".into() });
+        builds.end(String::new());
+        let second = Build { number: 2, problems: String::new() };
+        assert_eq!((builds.after(None), builds.after(Some(1))), (second.clone(), second));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod blocks;
 mod fonts;
 mod highlight;
+mod memo;
 mod rust;
 mod search;
 mod svg;
@@ -15,7 +16,9 @@ use crate::diagnostic::Diagnostic;
 use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{BlockKind, InlineKind};
 use crate::run::output::SectionOutputs;
-use blocks::Page;
+use blocks::{Body, Page};
+pub use memo::Memo;
+use memo::Woven;
 use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -33,6 +36,8 @@ pub struct Downloads {
 
 /// Makes the site: a page for each section, the contents, the references, and what they need.
 ///
+/// Pages that `memo` holds from the last weaving, and that would be the same, are not made again.
+///
 /// # Errors
 /// Every formula that cannot be set, and a theme that is not a template.
 pub fn weave(
@@ -40,54 +45,47 @@ pub fn weave(
     outputs: &[SectionOutputs],
     theme: &Theme,
     downloads: &Downloads,
+    memo: &mut Memo,
 ) -> Result<Vec<OutFile>, Vec<Diagnostic>> {
     let math = MathMl::new();
     let mut problems = Vec::new();
     let none = SectionOutputs::default();
-    let mut bodies = Vec::new();
-    for index in 0..book.sections.len() {
-        let outputs = outputs.get(index).unwrap_or(&none);
-        bodies.push(Page::new(book, index, outputs, &math, &mut problems).body());
-    }
     let references = Page::new(book, 0, &none, &math, &mut problems).references();
     let words = Page::new(book, 0, &none, &math, &mut problems).word_index();
+    let templates =
+        Templates::new(theme, words.is_some()).map_err(|error| vec![*error])?;
+    let frame = memo::frame(book, theme, downloads, words.is_some());
+    let mut woven = Vec::new();
+    for (index, section) in book.sections.iter().enumerate() {
+        let outputs = outputs.get(index).unwrap_or(&none);
+        let images = images(book, section);
+        let key = memo::key(frame, section, outputs, &images);
+        if let Some(known) = memo.page(&section.slug, key) {
+            woven.push(known.clone());
+            continue;
+        }
+        let wrong = problems.len();
+        let body = Page::new(book, index, outputs, &math, &mut problems).body();
+        if problems.len() > wrong {
+            continue;
+        }
+        let page = page_data(book, index, downloads, body);
+        let page = templates.render(book, downloads, "page.html", page, Some(index))?;
+        let made = Woven { page, images, words: search::words(book, section) };
+        memo.keep(&section.slug, key, made.clone());
+        woven.push(made);
+    }
     if !problems.is_empty() {
         return Err(problems);
     }
-
-    let templates =
-        Templates::new(theme, words.is_some()).map_err(|error| vec![*error])?;
     let mut files = Vec::new();
-    for (index, body) in bodies.iter().enumerate() {
-        let section = &book.sections[index];
-        let notebook = downloads.notebooks.as_ref().filter(|_| has_notebook(section));
-        let page = PageData {
-            slug: section.slug.clone(),
-            root: root_of(&section.slug),
-            title: plain_text(&section.document.title),
-            heading: body.title.clone(),
-            number: section.number.clone(),
-            role: match section.role {
-                Role::FrontMatter => "front",
-                Role::Chapter => "chapter",
-                Role::Section => "section",
-            },
-            body: body.html.clone(),
-            contents: body.contents.clone(),
-            previous: index.checked_sub(1).map(|i| Link::to(book, i)),
-            next: book.sections.get(index + 1).map(|_| Link::to(book, index + 1)),
-            notebook: notebook.map(|folder| format!("{folder}/{}.ipynb", section.slug)),
-            source: site_link(book.config.site.source.as_ref(), section),
-            discussion: site_link(book.config.site.discussion.as_ref(), section),
-            launch: (book.config.site.launch.iter())
-                .filter(|_| has_notebook(section))
-                .map(|(name, url)| Launch {
-                    name: name.clone(),
-                    url: url.replace("{slug}", &section.slug),
-                })
-                .collect(),
-        };
-        files.push(templates.render(book, downloads, "page.html", page, Some(index))?);
+    // Several pages may show one image.
+    let mut images = BTreeMap::new();
+    let mut parts = Vec::new();
+    for section in woven {
+        files.push(section.page);
+        images.extend(section.images.into_iter().map(|image| (image.path, image.bytes)));
+        parts.push(section.words);
     }
     let special = |slug: &str, title: &str, body: String| PageData {
         slug: slug.into(),
@@ -115,8 +113,8 @@ pub fn weave(
     };
     files.push(templates.render(book, downloads, "page.html", lost, None)?);
     files.extend(site.url.as_ref().map(|url| sitemap(book, url)));
-    files.push(search::index(book));
-    files.extend(images(book));
+    files.push(search::index(&parts));
+    files.extend(images.into_iter().map(|(path, bytes)| OutFile { path, bytes }));
     files.extend(fonts::files());
     for file in theme.files_below("html/static") {
         let path = file.path.strip_prefix("html").unwrap_or(&file.path).to_owned();
@@ -125,10 +123,45 @@ pub fn weave(
     Ok(files)
 }
 
+/// The theme's templates of pages.
+const TEMPLATES: [&str; 3] = ["base.html", "page.html", "index.html"];
+
 /// The page of the book's index.
 const INDEX: &str = "book-index";
 const LOST: &str = "<p>There is no such page in this book. It may have moved: the search \
     above and the contents beside this text know where everything is.</p>";
+
+/// The variables of a section's page.
+fn page_data(book: &Book, index: usize, downloads: &Downloads, body: Body) -> PageData {
+    let section = &book.sections[index];
+    let notebook = downloads.notebooks.as_ref().filter(|_| has_notebook(section));
+    PageData {
+        slug: section.slug.clone(),
+        root: root_of(&section.slug),
+        title: plain_text(&section.document.title),
+        heading: body.title,
+        number: section.number.clone(),
+        role: match section.role {
+            Role::FrontMatter => "front",
+            Role::Chapter => "chapter",
+            Role::Section => "section",
+        },
+        body: body.html,
+        contents: body.contents,
+        previous: index.checked_sub(1).map(|i| Link::to(book, i)),
+        next: book.sections.get(index + 1).map(|_| Link::to(book, index + 1)),
+        notebook: notebook.map(|folder| format!("{folder}/{}.ipynb", section.slug)),
+        source: site_link(book.config.site.source.as_ref(), section),
+        discussion: site_link(book.config.site.discussion.as_ref(), section),
+        launch: (book.config.site.launch.iter())
+            .filter(|_| has_notebook(section))
+            .map(|(name, url)| Launch {
+                name: name.clone(),
+                url: url.replace("{slug}", &section.slug),
+            })
+            .collect(),
+    }
+}
 
 /// An address from the settings, for this page.
 fn site_link(pattern: Option<&String>, section: &Section) -> Option<String> {
@@ -155,26 +188,24 @@ pub(crate) fn has_notebook(section: &Section) -> bool {
     section.role != Role::Chapter || section.document.cells().next().is_some()
 }
 
-/// Images that pages show by their address.
-fn images(book: &Book) -> Vec<OutFile> {
+/// Images that a page shows by their address.
+fn images(book: &Book, section: &Section) -> Vec<OutFile> {
     let mut found = BTreeMap::new();
-    for section in &book.sections {
-        let mut keep = |path: &str| {
-            if let Some(image) = Image::read(book, section, path) {
-                found.insert(image.path, image.bytes);
-            }
-        };
-        walk_blocks(&section.document.blocks, &mut |block| {
-            if let BlockKind::Figure { path, .. } = &block.kind {
-                keep(path);
-            }
-        });
-        section.document.walk_inlines(|inline| {
-            if let InlineKind::Image { path, .. } = &inline.kind {
-                keep(path);
-            }
-        });
-    }
+    let mut keep = |path: &str| {
+        if let Some(image) = Image::read(book, section, path) {
+            found.insert(image.path, image.bytes);
+        }
+    };
+    walk_blocks(&section.document.blocks, &mut |block| {
+        if let BlockKind::Figure { path, .. } = &block.kind {
+            keep(path);
+        }
+    });
+    section.document.walk_inlines(|inline| {
+        if let InlineKind::Image { path, .. } = &inline.kind {
+            keep(path);
+        }
+    });
     found.into_iter().map(|(path, bytes)| OutFile { path: path.into(), bytes }).collect()
 }
 
@@ -331,7 +362,7 @@ impl Templates {
             }
             _ => minijinja::escape_formatter(out, state, value),
         });
-        for name in ["base.html", "page.html", "index.html"] {
+        for name in TEMPLATES {
             let path = format!("html/{name}");
             let text = theme.file(&path).unwrap_or_default();
             let text = String::from_utf8_lossy(&text).into_owned();

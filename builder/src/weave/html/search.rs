@@ -1,6 +1,6 @@
 //! The index that the search box reads: one entry for each part of a page.
 
-use crate::book::Book;
+use crate::book::{Book, Section};
 use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{Block, BlockKind, Cell};
 use crate::weave::OutFile;
@@ -18,41 +18,47 @@ struct Part {
     x: String,
 }
 
-/// A script that defines the index: unlike JSON it can be loaded by a page opened as a file.
-pub(super) fn index(book: &Book) -> OutFile {
+/// A section's entries, as JSON with commas between them.
+pub(super) type Words = String;
+
+/// The entries of a section.
+pub(super) fn words(book: &Book, section: &Section) -> Words {
     let mut parts: Vec<Part> = Vec::new();
-    for section in &book.sections {
-        let number = section.number.as_ref().map_or(String::new(), |n| format!("{n} "));
-        let page = format!("{number}{}", plain_text(&section.document.title));
-        let url = format!("{}.html", section.slug);
-        let mut part =
-            Part { u: url.clone(), p: page.clone(), t: page.clone(), x: String::new() };
-        for block in &section.document.blocks {
-            if let BlockKind::Heading { text, anchor, .. } = &block.kind {
-                let next = Part {
-                    u: format!("{url}#{anchor}"),
+    let number = section.number.as_ref().map_or(String::new(), |n| format!("{n} "));
+    let page = format!("{number}{}", plain_text(&section.document.title));
+    let url = format!("{}.html", section.slug);
+    let mut part =
+        Part { u: url.clone(), p: page.clone(), t: page.clone(), x: String::new() };
+    for block in &section.document.blocks {
+        if let BlockKind::Heading { text, anchor, .. } = &block.kind {
+            let next = Part {
+                u: format!("{url}#{anchor}"),
+                p: page.clone(),
+                t: plain_text(text),
+                x: String::new(),
+            };
+            parts.push(std::mem::replace(&mut part, next));
+        } else {
+            if let BlockKind::Cell(cell) = &block.kind {
+                let items = saved_items(book, &section.slug, cell);
+                parts.extend(items.map(|name| Part {
+                    u: format!("{url}#{}", cell.id),
                     p: page.clone(),
-                    t: plain_text(text),
-                    x: String::new(),
-                };
-                parts.push(std::mem::replace(&mut part, next));
-            } else {
-                if let BlockKind::Cell(cell) = &block.kind {
-                    let items = saved_items(book, &section.slug, cell);
-                    parts.extend(items.map(|name| Part {
-                        u: format!("{url}#{}", cell.id),
-                        p: page.clone(),
-                        t: name,
-                        x: cell.code.split_whitespace().collect::<Vec<_>>().join(" "),
-                    }));
-                }
-                words(block, &mut part.x);
+                    t: name,
+                    x: cell.code.split_whitespace().collect::<Vec<_>>().join(" "),
+                }));
             }
+            words_of(block, &mut part.x);
         }
-        parts.push(part);
     }
-    let json = serde_json::to_string(&parts).unwrap_or_else(|_| "[]".into());
-    let script = format!("window.searchIndex = {json};\n");
+    parts.push(part);
+    let json = serde_json::to_string(&parts).expect("strings alone are always JSON");
+    json[1..json.len() - 1].to_owned()
+}
+
+/// A script that defines the index: unlike JSON it can be loaded by a page opened as a file.
+pub(super) fn index(sections: &[Words]) -> OutFile {
+    let script = format!("window.searchIndex = [{}];\n", sections.join(","));
     OutFile { path: "static/search-index.js".into(), bytes: script.into_bytes() }
 }
 
@@ -71,7 +77,7 @@ fn saved_items<'a>(
     })
 }
 
-fn words(block: &Block, out: &mut String) {
+fn words_of(block: &Block, out: &mut String) {
     walk_blocks(std::slice::from_ref(block), &mut |block| {
         let text = match &block.kind {
             BlockKind::Paragraph(text) => plain_text(text),

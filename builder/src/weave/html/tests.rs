@@ -45,7 +45,47 @@ fn woven(one: &str, outputs: Vec<Vec<Output>>) -> Result<Vec<OutFile>, Vec<Diagn
     let wrong: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert!(!crate::diagnostic::has_errors(&found), "{wrong:#?}");
     let outputs = vec![SectionOutputs::default(), SectionOutputs { cells: outputs }];
-    weave(&book, &outputs, &Theme::default(), &Downloads::default())
+    weave(&book, &outputs, &Theme::default(), &Downloads::default(), &mut Memo::default())
+}
+
+#[test]
+fn pages_from_memory_are_the_pages_made_anew() {
+    let mut memo = Memo::default();
+    let opening = "# Chapter\n:label:`ch`\n\nSee :numref:`part`, :numref:`fig`.\n";
+    let mut edit = |config: &str,
+                    opening: &str,
+                    one: &str,
+                    printed: &str|
+     -> Vec<String> {
+        let texts = [("ch/index", opening), ("ch/one", one)];
+        let (book, _) = Book::from_texts(config, &texts, Some(BIB)).unwrap();
+        let printed = Output::Stream { name: "stdout".into(), text: printed.to_owned() };
+        let outputs =
+            [SectionOutputs::default(), SectionOutputs { cells: vec![vec![printed]] }];
+        let weave = |memo: &mut Memo| {
+            weave(&book, &outputs, &Theme::default(), &Downloads::default(), memo)
+                .unwrap()
+        };
+        let before: Vec<String> = memo.addresses();
+        let files = weave(&mut memo);
+        assert_eq!(files, weave(&mut Memo::default()));
+        let mut made = memo.addresses();
+        made.retain(|page| !before.contains(page));
+        made.iter().map(|page| page.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let (one, both): (Vec<String>, Vec<String>) =
+        (vec!["ch/one".into()], vec!["ch/index".into(), "ch/one".into()]);
+    assert_eq!(edit(CONFIG, opening, ONE, "1"), both);
+    assert_eq!(edit(CONFIG, opening, ONE, "1"), [""; 0]);
+    // Only the page itself shows its prose, its outputs and the text of its cells.
+    assert_eq!(edit(CONFIG, opening, &ONE.replace("Text", "Words"), "1"), one);
+    assert_eq!(edit(CONFIG, opening, ONE, "2"), one);
+    // Others show a title, a caption, a number and the settings.
+    assert_eq!(edit(CONFIG, opening, &ONE.replace("# One", "# Two"), "2"), both);
+    assert_eq!(edit(CONFIG, opening, &ONE.replace("A drawing", "A plot"), "2"), both);
+    let moved = ONE.replace("## Part", "![A](a.png)\n\n## Part");
+    assert_eq!(edit(CONFIG, opening, &moved, "2"), both);
+    assert_eq!(edit(&CONFIG.replace("T & U", "V"), opening, &moved, "2"), both);
 }
 
 fn text_of(files: &[OutFile], path: &str) -> String {
