@@ -1,7 +1,7 @@
 //! Writing so that a reader of the file sees all of it or what was there before.
 
 use anyhow::Context;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Replaces one file.
 ///
@@ -41,31 +41,91 @@ pub fn replace_folder<'a>(
     files: impl IntoIterator<Item = (&'a Path, &'a [u8])>,
 ) -> anyhow::Result<()> {
     let parent = folder.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent)
-        .with_context(|| format!("making {}", parent.display()))?;
-    let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(parent)?;
-    let inside = fresh.path().join("site");
-    std::fs::create_dir(&inside)?;
-    for (path, bytes) in files {
-        anyhow::ensure!(
-            path.components().all(|c| matches!(c, std::path::Component::Normal(_))),
-            "{}: would leave the output folder",
-            path.display()
-        );
-        let target = inside.join(path);
-        if let Some(folder) = target.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(&target, bytes)
-            .with_context(|| format!("writing {}", target.display()))?;
+    let name = folder.file_name().map(Path::new).unwrap_or(Path::new(""));
+    let mut staged = Staged::new(parent)?;
+    staged.folder(name, files)?;
+    staged.publish()
+}
+
+/// Files and folders that are written in full before the first of them is seen.
+#[derive(Debug)]
+pub struct Staged {
+    parent: PathBuf,
+    fresh: tempfile::TempDir,
+    names: Vec<PathBuf>,
+}
+
+impl Staged {
+    /// Nothing yet, to be published in `parent`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written.
+    pub fn new(parent: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("making {}", parent.display()))?;
+        let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(parent)?;
+        Ok(Self { parent: parent.to_owned(), fresh, names: Vec::new() })
     }
-    replace(&inside, folder, &fresh.path().join("old"))
-        .with_context(|| format!("replacing {}", folder.display()))
+
+    /// Adds a folder of `files` (path relative to it, content).
+    ///
+    /// # Errors
+    /// If a file would lie outside it or cannot be written.
+    pub fn folder<'a>(
+        &mut self,
+        name: &Path,
+        files: impl IntoIterator<Item = (&'a Path, &'a [u8])>,
+    ) -> anyhow::Result<()> {
+        let inside = self.fresh.path().join(name);
+        std::fs::create_dir(&inside)?;
+        for (path, bytes) in files {
+            anyhow::ensure!(
+                path.components().all(|c| matches!(c, std::path::Component::Normal(_))),
+                "{}: would leave the output folder",
+                path.display()
+            );
+            let target = inside.join(path);
+            if let Some(folder) = target.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let said =
+                || format!("writing {}", self.parent.join(name).join(path).display());
+            std::fs::write(&target, bytes).with_context(said)?;
+        }
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn file(&mut self, name: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        std::fs::write(self.fresh.path().join(name), bytes)
+            .with_context(|| format!("writing {}", self.parent.join(name).display()))?;
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Puts each in its place, where what was there before is removed.
+    ///
+    /// # Errors
+    /// If the system does not let one be replaced.
+    pub fn publish(self) -> anyhow::Result<()> {
+        let old = self.fresh.path().join(".old");
+        std::fs::create_dir(&old)?;
+        for name in &self.names {
+            let place = self.parent.join(name);
+            replace(&self.fresh.path().join(name), &place, &old.join(name))
+                .with_context(|| format!("replacing {}", place.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Puts `new` in the place of `folder`, in one step where the system can.
 fn replace(new: &Path, folder: &Path, old: &Path) -> std::io::Result<()> {
-    if !folder.exists() {
+    if !folder.is_dir() {
         return std::fs::rename(new, folder);
     }
     #[cfg(any(target_os = "linux", target_os = "macos"))]

@@ -3,7 +3,10 @@
 
 use builder::book::Book;
 use builder::run::output::SectionOutputs;
-use builder::weave::{self, Theme, html::Downloads};
+use builder::weave::{
+    self, Theme,
+    html::{Downloads, Memo},
+};
 use d2l_tests::{has_tool, repository};
 use std::path::{Path, PathBuf};
 use std::process::Command;

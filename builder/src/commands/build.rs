@@ -113,15 +113,15 @@ pub fn build(
         pdf: pdf.as_ref().map(|_| out.join(&pdf_name)),
         notebooks: out.join("notebooks"),
     };
-    if let (Some(path), Some(bytes)) = (&built.pdf, &pdf) {
-        files::write(path, bytes)?;
-        terminal.line(&format!(
-            "typeset the PDF, {:.1} s",
-            typesetting.elapsed().as_secs_f64()
-        ));
+    let mut staged = files::Staged::new(&out)?;
+    if let Some(bytes) = &pdf {
+        staged.file(Path::new(&pdf_name), bytes)?;
+        let seconds = typesetting.elapsed().as_secs_f64();
+        terminal.line(&format!("typeset the PDF, {seconds:.1} s"));
     }
-    files::replace_folder(&built.notebooks, pairs(&notebooks))?;
-    files::replace_folder(&built.html, pairs(&html))?;
+    staged.folder(Path::new("notebooks"), pairs(&notebooks))?;
+    staged.folder(Path::new("html"), pairs(&html))?;
+    staged.publish()?;
     terminal.line(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
     Ok(Ok(built))
 }
