@@ -3,10 +3,13 @@
 //! 200 pages with 7,500 formulas, 600 labels, 250 figures and 1,200 cells, made by a rule. Gives the
 //! best of five runs of the steps that `d2l build` takes besides running cells and writing files: each
 //! from nothing, then again after an edit of one sentence, as `d2l serve` does.
+//!
+//! With a folder as its argument it writes the book there, for `builder/benches/compare.sh`.
 
 use builder::book::{Book, Parsed};
 use builder::weave::{Theme, html};
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 const CHAPTERS: usize = 20;
@@ -17,6 +20,9 @@ fn main() {
     let (config, texts) = book();
     let texts: Vec<(&str, &str)> =
         texts.iter().map(|(slug, text)| (&**slug, &**text)).collect();
+    if let Some(folder) = std::env::args_os().nth(1) {
+        return write(Path::new(&folder), &config, &texts).expect("a folder to write to");
+    }
     let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
     let count = |what: &str| {
         texts.iter().map(|(_, text)| text.matches(what).count()).sum::<usize>()
@@ -57,6 +63,51 @@ fn main() {
     }
     println!("parse and resolve {parsed:.3} s, weave HTML {woven:.3} s");
     println!("both again after an edit of one sentence {edited:.3} s");
+}
+
+/// Writes the book for three programs: `d2l`, mdBook and Jupyter Book.
+fn write(folder: &Path, config: &str, texts: &[(&str, &str)]) -> std::io::Result<()> {
+    let put = |path: String, text: &str| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().expect("it is in a folder"))?;
+        std::fs::write(path, text)
+    };
+    put("d2l/book/book.toml".into(), config)?;
+    put(
+        "mdbook/book.toml".into(),
+        "[book]\ntitle = \"Large\"\n\n[output.html]\nmathjax-support = true\n",
+    )?;
+    put(
+        "jupyter/_config.yml".into(),
+        "title: Large\nexecute:\n  execute_notebooks: \"off\"\n",
+    )?;
+    let (mut summary, mut toc) = (String::from("# Summary\n\n"), String::new());
+    for (slug, text) in texts {
+        put(format!("d2l/book/{slug}.md"), text)?;
+        // The others' words for a label, a reference and a cell; mdBook has none for the first two.
+        let myst = (text.lines().map(|line| match line.strip_prefix(":label:`") {
+            Some(label) => format!("<!-- {label} -->\n"),
+            None => format!("{line}\n"),
+        }))
+        .collect::<String>();
+        let myst = myst.replace(":numref:", "{ref}").replace(":eqref:", "{eq}");
+        let myst = myst.replace(":eqlabel:", "equation ");
+        put(format!("mdbook/src/{slug}.md"), &text.replace("```rust", "```rust,ignore"))?;
+        put(format!("jupyter/{slug}.md"), &myst)?;
+        let title = text.lines().next().unwrap_or("").trim_start_matches("# ");
+        let is_chapter = slug.ends_with("index");
+        let _ = writeln!(
+            summary,
+            "{}- [{title}]({slug}.md)",
+            if is_chapter { "" } else { "  " }
+        );
+        let _ = match (toc.is_empty(), is_chapter) {
+            (true, _) => writeln!(toc, "format: jb-book\nroot: {slug}\nchapters:"),
+            (false, _) => writeln!(toc, "- file: {slug}"),
+        };
+    }
+    put("mdbook/src/SUMMARY.md".into(), &summary)?;
+    put("jupyter/_toc.yml".into(), &toc)
 }
 
 fn book() -> (String, Vec<(String, String)>) {

@@ -6,6 +6,9 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+/// Longer lines, in bytes, are shown in part.
+const LONG: usize = 400;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -26,8 +29,10 @@ pub struct Diagnostic {
     pub line: usize,
     /// 1-based column in characters.
     pub column: usize,
-    /// The source line.
+    /// The source line, or of a very long one the part around the column.
     pub source_line: String,
+    /// How many characters of the line stand before `source_line`.
+    pub cut: usize,
     /// How many characters of the line are meant, at least 1.
     pub width: usize,
     /// What is wrong, one sentence without a full stop.
@@ -79,14 +84,21 @@ impl Diagnostic {
         let start = source.floor_char_boundary(span.start);
         let end = source.floor_char_boundary(span.end.max(start));
         let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let source_line = source[line_start..].lines().next().unwrap_or("").to_owned();
+        let line = source[line_start..].lines().next().unwrap_or("");
+        let column = source[line_start..start].chars().count() + 1;
+        let cut = if line.len() > LONG { column.saturating_sub(LONG / 4) } else { 0 };
+        let source_line = match line.len() > LONG {
+            true => line.chars().skip(cut).take(LONG / 2).collect(),
+            false => line.to_owned(),
+        };
         let meant = source[start..end].lines().next().unwrap_or("");
         Self {
             severity,
             path: path.into(),
             line: source[..start].matches('\n').count() + 1,
-            column: source[line_start..start].chars().count() + 1,
+            column,
             source_line,
+            cut,
             width: meant.chars().count().max(1),
             message: message.into(),
             help: None,
@@ -101,6 +113,7 @@ impl Diagnostic {
             line: 0,
             column: 0,
             source_line: String::new(),
+            cut: 0,
             width: 1,
             message: message.into(),
             help: None,
@@ -125,7 +138,7 @@ impl Diagnostic {
         let mut group = if self.line == 0 {
             title.element(Origin::path(path))
         } else {
-            let before = self.source_line.chars().take(self.column - 1);
+            let before = self.source_line.chars().take(self.column - 1 - self.cut);
             let start: usize = before.map(char::len_utf8).sum();
             let meant = self.source_line[start..].chars().take(self.width);
             let end = start + meant.map(char::len_utf8).sum::<usize>();
@@ -220,6 +233,19 @@ error: unknown label `fig_x`
   = help: did you mean `fig_y`?";
         assert_eq!(example().render(Style::Plain), expected);
         assert!(example().render(Style::Colour).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn of_a_very_long_line_the_place_is_shown() {
+        let source = "é".repeat(5000) + "wrong" + &"z".repeat(5000);
+        let start = source.find("wrong").unwrap();
+        let span = Span::new(start..start + 5);
+        let found = Diagnostic::in_text(Severity::Error, "a.md", &source, span, "no");
+        assert_eq!((found.line, found.column), (1, 5001));
+        let shown = found.render(Style::Plain);
+        assert!(shown.contains("éwrongz") && shown.len() < 2000, "{shown}");
+        let mark = shown.lines().find(|line| line.contains('^')).unwrap();
+        assert_eq!(mark.matches('^').count(), 5);
     }
 
     #[test]

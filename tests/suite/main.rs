@@ -3,6 +3,7 @@
 mod cache;
 mod dialect;
 mod drift;
+mod fuzz;
 mod harm;
 mod jupyter;
 mod mistakes;

@@ -37,6 +37,24 @@ impl Opening<'_> {
     }
 }
 
+/// Deeper groups and longer formulas are not set, so that no input can exhaust a converter's stack.
+const DEEPEST: usize = 100;
+const LONGEST: usize = 10_000;
+
+/// Whether a converter may not be given the formula.
+pub(super) fn is_excessive(latex: &str) -> bool {
+    let deepest = latex.bytes().scan(0_usize, |depth, byte| {
+        match byte {
+            b'{' => *depth += 1,
+            b'}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    let lefts = latex.matches("\\left").count();
+    latex.len() > LONGEST || deepest.max().unwrap_or(0) + lefts > DEEPEST
+}
+
 /// The first thing in `latex` that does not match, if any: what follows from it is not reported.
 pub(super) fn problem(latex: &str) -> Option<Problem> {
     let mut open: Vec<(Opening<'_>, Span)> = Vec::new();

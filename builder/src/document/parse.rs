@@ -21,6 +21,9 @@ use std::path::PathBuf;
 /// Deeper nesting than any book's is not read, so that no input can exhaust the stack.
 const MAX_DEPTH: usize = 40;
 
+/// So many mistakes of a chapter's formulas and roles are listed; more would bury the first.
+const MOST: usize = 200;
+
 /// Reads a chapter. `path` is what diagnostics call it.
 ///
 /// Never fails: what cannot be understood is left as text, and said in a diagnostic.
@@ -133,7 +136,13 @@ impl<'a> Reader<'a> {
     }
 
     fn report(&mut self, findings: &[Finding]) {
-        for finding in findings {
+        let (shown, more) = findings.split_at(findings.len().min(MOST));
+        if let Some(next) = more.first() {
+            let message =
+                format!("from here on {} more mistakes are not listed", more.len());
+            self.diagnostics.push(Diagnostic::error(&self.document, next.span, message));
+        }
+        for finding in shown {
             self.error(finding.span, &finding.message, &finding.help);
             if !finding.is_error
                 && let Some(last) = self.diagnostics.last_mut()

@@ -210,9 +210,8 @@ impl Scanner<'_> {
 
     /// The line that holds `at`.
     fn line_around(&self, at: usize) -> &str {
-        let start =
-            self.bytes[..at].iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-        self.line_at(start)
+        let before = self.source.get(..at).unwrap_or("");
+        self.line_at(before.rfind('\n').map_or(0, |newline| newline + 1))
     }
 
     fn math(&mut self, at: usize) -> usize {
@@ -241,8 +240,18 @@ impl Scanner<'_> {
             return open;
         };
         let end = close + open - at;
-        self.check_latex(at, open, close, end);
-        let latex = self.unquoted_latex(at, open, close);
+        let mut latex = self.unquoted_latex(at, open, close);
+        if latex::is_excessive(&latex) {
+            self.found.findings.push(Finding {
+                span: Span::new(at..open),
+                message: "this formula is too long or too deeply nested".into(),
+                help: "break it into several".into(),
+                is_error: true,
+            });
+            latex.clear();
+        } else {
+            self.check_latex(at, open, close, end);
+        }
         self.found.atoms.push(Atom {
             span: Span::new(at..end),
             kind: AtomKind::Math { display, latex },
