@@ -523,6 +523,8 @@ impl<'a> Reader<'a> {
             match event {
                 Event::End(_) => break,
                 Event::Text(text) => {
+                    // A formula before the fence can make text of what the scanner read as running.
+                    let text = self.restored(&text, &range);
                     let mut at = range.start;
                     for line in text.split_inclusive('\n') {
                         if code.is_empty() && starts.is_empty() || code.ends_with('\n') {
