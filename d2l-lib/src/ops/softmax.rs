@@ -78,7 +78,7 @@ const LANES: usize = 64;
 
 /// The greatest element that is not NaN: those are found by the sum of the exponentials.
 #[inline(always)]
-fn greatest<T: Float>(row: &[T]) -> T {
+pub(super) fn greatest<T: Float>(row: &[T]) -> T {
     let mut lanes = [T::LOWEST; LANES];
     let chunks = row.chunks_exact(LANES);
     let rest = chunks.remainder();
@@ -96,7 +96,7 @@ fn greatest<T: Float>(row: &[T]) -> T {
 
 /// The sum of `term` of all pairs of elements, in lanes.
 #[inline(always)]
-fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+pub(super) fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
     let mut sum = T::default();

@@ -40,16 +40,18 @@ impl Window {
     }
 
     /// Copies one image `(c, h, w)` to its columns `(c·kh·kw, oh·ow)`: what the window sees,
-    /// one column for each place.
+    /// one column for each place. Rows of columns are `step` apart.
     pub(crate) fn unfold<T: Element + Default>(
         &self,
         image: &[T],
         [h, w]: [usize; 2],
         [oh, ow]: [usize; 2],
         columns: &mut [T],
+        step: usize,
     ) {
         let [kh, kw] = self.kernel;
-        for (row, out) in columns.chunks_exact_mut(oh * ow).enumerate() {
+        for row in 0..image.len() / (h * w) * kh * kw {
+            let out = &mut columns[row * step..][..oh * ow];
             let (channel, ky, kx) = (row / (kh * kw), row / kw % kh, row % kw);
             let plane = &image[channel * h * w..(channel + 1) * h * w];
             let (top, bottom) = self.inside(0, ky, h, oh);
@@ -80,12 +82,14 @@ impl Window {
     pub(crate) fn fold<T: Number>(
         &self,
         columns: &[T],
+        step: usize,
         [h, w]: [usize; 2],
         [oh, ow]: [usize; 2],
         image: &mut [T],
     ) {
         let [kh, kw] = self.kernel;
-        for (row, columns) in columns.chunks_exact(oh * ow).enumerate() {
+        for row in 0..image.len() / (h * w) * kh * kw {
+            let columns = &columns[row * step..][..oh * ow];
             let (channel, ky, kx) = (row / (kh * kw), row / kw % kh, row % kw);
             let plane = &mut image[channel * h * w..(channel + 1) * h * w];
             let (top, bottom) = self.inside(0, ky, h, oh);
