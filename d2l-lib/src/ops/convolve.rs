@@ -9,7 +9,7 @@ use super::direct;
 use super::{
     float::Float,
     matmul::{Factor, Matrix},
-    window::Window,
+    window::{SLACK, Window},
     winograd,
 };
 use crate::device::{Buffer, threads};
@@ -137,12 +137,8 @@ impl Convolution {
         if self.is_plain() && count == 1 {
             return images;
         }
-        let (seen, step) = (self.seen(), count * self.seen());
-        for (i, image) in images.chunks_exact(self.input()).enumerate() {
-            let room = &mut room[i * seen..];
-            self.window.unfold(image, self.image, self.places, room, step);
-        }
-        &room[..self.rows() * step]
+        self.window.unfold(images, self.channels[0], self.image, self.places, room);
+        &room[..self.rows() * count * self.seen()]
     }
 
     /// The results (or their gradients) of some images as one matrix, a row for each channel;
@@ -182,7 +178,8 @@ impl Convolution {
         let weight = Matrix::rows(weight, [outputs, rows]);
         let group = self.group(self.images.div_ceil(threads::num_threads()));
         threads::rows_mut(out, self.output(), group, &|first, out| {
-            let mut room = Buffer::new(if self.is_plain() && group == 1 { 0 } else { rows * seen * group });
+            let in_place = self.is_plain() && group == 1;
+            let mut room = Buffer::new(if in_place { 0 } else { rows * seen * group + SLACK });
             let mut results = Buffer::new(if group == 1 { 0 } else { outputs * seen * group });
             for (i, out) in out.chunks_mut(group * self.output()).enumerate() {
                 let count = out.len() / self.output();
@@ -290,8 +287,7 @@ impl Convolution {
             direct::to_weight(sizes, x, g, sum);
             return true;
         }
-        // The sums are for each part of the images, so each must have enough of them.
-        if sizes.suits_winograd(stride, x.len() / sizes.input()) {
+        if sizes.suits_winograd(stride, self.images) {
             winograd::to_weight(sizes, x, g, sum);
             return true;
         }
@@ -312,7 +308,13 @@ impl Convolution {
         // Each part adds up some images. How many parts depends on the sizes only, so that
         // the sum does too.
         const PARTS: usize = 8;
-        let parts = PARTS.min(ROOM / out.len()).clamp(2, PARTS).min(self.images);
+        let parts = PARTS.min(ROOM / out.len()).clamp(2, PARTS);
+        let parts = match self.ahead() {
+            sizes if sizes.suits_winograd(self.window.stride, self.images) => {
+                parts.min(sizes.shares(self.images))
+            }
+            _ => parts.min(self.images),
+        };
         let sums = Mutex::new(Vec::new());
         sums.lock().unwrap_or_else(PoisonError::into_inner).resize_with(parts, || None);
         let (rows, seen, outputs) = (self.rows(), self.seen(), self.channels[1]);
@@ -324,7 +326,7 @@ impl Convolution {
             let g = &g[from * self.output()..to * self.output()];
             if !self.weight_gradient_by_one(x, g, &mut sum) {
                 let group = self.group(to - from);
-                let mut room = Buffer::new(rows * seen * group);
+                let mut room = Buffer::new(rows * seen * group + SLACK);
                 let mut g_room = Buffer::new(outputs * seen * group);
                 let images = x.chunks(group * self.input());
                 for (x, g) in images.zip(g.chunks(group * self.output())) {

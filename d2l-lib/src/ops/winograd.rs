@@ -32,7 +32,13 @@ impl Sizes {
             && self.padding.iter().all(|&padding| padding <= 2)
             && self.channels.iter().all(|&channels| channels >= LANES)
             && self.places().iter().all(|&places| places >= 4)
-            && images * self.tiles()[0] * self.tiles()[1] >= TILES
+            && self.shares(images) > 0
+    }
+
+    /// Into how many parts with enough tiles so many images can be cut.
+    pub(super) fn shares(&self, images: usize) -> usize {
+        let [th, tw] = self.tiles();
+        (images * th * tw / TILES).min(images)
     }
 
     /// How many tiles cover the results.
