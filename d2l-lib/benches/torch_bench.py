@@ -9,6 +9,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 torch.set_num_threads(int(sys.argv[1]))
 ONLY = sys.argv[2] if len(sys.argv) > 2 else ""
@@ -37,13 +38,22 @@ def row(name, f):
         print(f"{name}\t{timed(f):.3f}", flush=True)
 
 
-def step(parameters, loss):
-    for p in parameters:
-        p.grad = None
+def step(optimizer, loss):
+    optimizer.zero_grad()
     loss().backward()
-    with torch.no_grad():
-        for p in parameters:
-            p.sub_(p.grad, alpha=0.1)
+    optimizer.step()
+
+
+def sgd(parameters, lr=0.1):
+    return torch.optim.SGD(list(parameters), lr=lr)
+
+
+def train(name, model, x, t):
+    """The training step of a model on one batch, for the mean cross-entropy of its outputs."""
+    if ONLY not in name:
+        return
+    optimizer = sgd(model.parameters())
+    row(name, lambda: step(optimizer, lambda: F.cross_entropy(model(x).reshape(t.numel(), -1), t)))
 
 
 def parameter(*shape):
@@ -95,11 +105,13 @@ def conv_step():
 row("conv 3x3 64ch 24x24 b32 step", conv_step)
 x, t = torch.randn(256, 784), torch.randint(0, 10, (256,))
 s = [parameter(10, 784), parameter(10)]
-row("softmax regression b256 step", lambda: step(s, lambda: F.cross_entropy(F.linear(x, *s), t)))
+s_sgd = sgd(s)
+row("softmax regression b256 step", lambda: step(s_sgd, lambda: F.cross_entropy(F.linear(x, *s), t)))
 q = [parameter(256, 784), parameter(256), parameter(10, 256), parameter(10)]
+q_sgd = sgd(q)
 row(
     "MLP 784-256-10 b256 step",
-    lambda: step(q, lambda: F.cross_entropy(F.linear(F.linear(x, q[0], q[1]).relu(), q[2], q[3]), t)),
+    lambda: step(q_sgd, lambda: F.cross_entropy(F.linear(F.linear(x, q[0], q[1]).relu(), q[2], q[3]), t)),
 )
 pixels, classes = torch.randn(128, 1, 28, 28), torch.randint(0, 10, (128,))
 p = [
@@ -116,4 +128,153 @@ def lenet():
     return F.cross_entropy(F.linear(h, p[8], p[9]), classes)
 
 
-row("LeNet b128 step", lambda: step(p, lenet))
+p_sgd = sgd(p)
+row("LeNet b128 step", lambda: step(p_sgd, lenet))
+
+w = parameter(1_000_000)
+O = torch.optim
+for name, optimizer in [
+    ("SGD", O.SGD([w], lr=1e-6)),
+    ("SGD with momentum", O.SGD([w], lr=1e-6, momentum=0.9)),
+    ("Adam", O.Adam([w], lr=1e-6)),
+]:
+    w.grad = None
+    (w * 0.5).sum().backward()
+    row(f"{name} 1e6", optimizer.step)
+
+x, y = torch.randn(1000, 2), torch.randn(1000, 1)
+regression = nn.Linear(2, 1)
+regression_sgd = sgd(regression.parameters(), 0.03)
+
+
+def epochs():
+    for _ in range(3):
+        for first in range(0, 1000, 32):
+            xs, ys = x[first : first + 32], y[first : first + 32]
+            step(regression_sgd, lambda: F.mse_loss(regression(xs), ys))
+
+
+row("linear regression, 3 epochs of 1000 by 32", epochs)
+centres, contexts = torch.randint(0, 6719, (512, 1)), torch.randint(0, 6719, (512, 60))
+word_labels = torch.randint(0, 2, (512, 60)).float()
+v, u = parameter(6719, 100), parameter(6719, 100)
+word_adam = O.Adam([v, u], lr=0.002)
+
+
+def word_loss():
+    scores = torch.bmm(F.embedding(centres, v), F.embedding(contexts, u).transpose(1, 2)).squeeze(1)
+    return F.binary_cross_entropy_with_logits(scores, word_labels)
+
+
+row("word2vec b512x60 step", lambda: step(word_adam, word_loss))
+
+
+class LanguageModel(nn.Module):
+    def __init__(self, recurrent, width, labels):
+        super().__init__()
+        self.recurrent, self.output = recurrent, nn.Linear(width, labels)
+
+    def forward(self, x):
+        return self.output(self.recurrent(x)[0])
+
+
+def language_model(name, recurrent, sizes, labels, width):
+    x, t = torch.randn(*sizes), torch.randint(0, labels, (sizes[0] * sizes[1],))
+    train(name, LanguageModel(recurrent, width, labels), x, t)
+
+
+small_sizes = (32, 1024, 28)
+language_model("RNN h32 b1024 t32 step", nn.RNN(28, 32), small_sizes, 28, 32)
+language_model("GRU h32 b1024 t32 step", nn.GRU(28, 32), small_sizes, 28, 32)
+language_model("LSTM h32 b1024 t32 step", nn.LSTM(28, 32), small_sizes, 28, 32)
+language_model("LSTM h256 b32 t35 step", nn.LSTM(28, 256), (35, 32, 28), 28, 256)
+both = nn.LSTM(64, 64, 2, bidirectional=True)
+language_model("bidirectional 2-layer LSTM h64 b64 t32 step", both, (32, 64, 64), 10, 128)
+
+
+class Residual(nn.Module):
+    def __init__(self, inputs, channels, stride):
+        super().__init__()
+        self.first = nn.Conv2d(inputs, channels, 3, stride, 1)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.beside = nn.Conv2d(inputs, channels, 1, stride) if stride > 1 else nn.Identity()
+        self.norms = nn.ModuleList([nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)])
+
+    def forward(self, x):
+        y = self.norms[1](self.second(self.norms[0](self.first(x)).relu()))
+        return (y + self.beside(x)).relu()
+
+
+net = nn.Sequential(
+    Residual(64, 64, 1), Residual(64, 128, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10)
+)
+ten = torch.randint(0, 10, (16,))
+train("two ResNet blocks 64ch 24x24 b16 step", net, torch.randn(16, 64, 24, 24), ten)
+net = nn.Sequential(
+    nn.Conv2d(1, 16, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(16, 32, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(32, 64, 3, 1, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Flatten(), nn.Linear(64 * 8 * 8, 256), nn.ReLU(), nn.Linear(256, 10),
+)  # fmt: skip
+train("slim VGG 1x64x64 b16 step", net, torch.randn(16, 1, 64, 64), ten)
+net = nn.Sequential(
+    nn.Conv2d(1, 96, 11, 4, 1), nn.ReLU(), nn.MaxPool2d(3, 2),
+    nn.Conv2d(96, 256, 5, 1, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
+    nn.Conv2d(256, 384, 3, 1, 1), nn.ReLU(), nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(),
+    nn.Flatten(), nn.LazyLinear(512), nn.ReLU(), nn.Linear(512, 10),
+)  # fmt: skip
+pixels = torch.randn(16, 1, 96, 96)
+net(pixels)
+train("AlexNet 1x96x96 b16 step", net, pixels, ten)
+
+
+class Encoder(nn.Module):
+    """Linear maps apart, as the book has them, and PyTorch's fused attention."""
+
+    def __init__(self, width, inner, heads):
+        super().__init__()
+        self.maps = nn.ModuleList([nn.Linear(width, width) for _ in range(4)])
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.inner, self.outer, self.heads = nn.Linear(width, inner), nn.Linear(inner, width), heads
+
+    def forward(self, x, causal=False):
+        b, t, width = x.shape
+        q, k, v = [m(x).reshape(b, t, self.heads, -1).transpose(1, 2) for m in self.maps[:3]]
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        x = self.norms[0](x + self.maps[3](y.transpose(1, 2).reshape(b, t, width)))
+        return self.norms[1](x + self.outer(self.inner(x).relu()))
+
+
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.places = nn.Embedding(200, 64), nn.Parameter(torch.randn(32, 64) * 0.1)
+        self.blocks = nn.ModuleList([Encoder(64, 128, 4) for _ in range(2)])
+        self.output = nn.Linear(64, 200)
+
+    def forward(self, words):
+        x = self.embedding(words) + self.places
+        for block in self.blocks:
+            x = block(x, True)
+        return self.output(x)
+
+
+q, k, v = [torch.randn(32, 8, 64, 32) for _ in range(3)]
+row("attention 32x8x64x32", lambda: F.scaled_dot_product_attention(q, k, v))
+gq, gk, gv = [t.requires_grad_() for t in (q, k, v)]
+
+
+def attention_step():
+    gq.grad = gk.grad = gv.grad = None
+    F.scaled_dot_product_attention(gq, gk, gv).sum().backward()
+
+
+row("attention 32x8x64x32 step", attention_step)
+net = nn.Sequential(Encoder(256, 64, 4), nn.Linear(256, 10))
+train("encoder block 256 4 heads b64 t32 step", net, torch.randn(64, 32, 256), torch.randint(0, 10, (2048,)))
+words, following = torch.randint(0, 200, (32, 32)), torch.randint(0, 200, (1024,))
+train("small Transformer 64 2 blocks b32 t32 step", Transformer(), words, following)
+status = open("/proc/self/status").read().split("VmHWM:")
+if len(status) > 1:
+    print(f"peak memory: {int(status[1].split()[0]) // 1024} MB", file=sys.stderr)
+

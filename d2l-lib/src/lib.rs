@@ -45,6 +45,9 @@ mod ops;
 pub mod optim;
 pub mod plot;
 pub mod prelude;
+pub mod pytorch {
+    #![doc = include_str!("pytorch.md")]
+}
 mod random;
 mod shape;
 mod tensor;

@@ -22,6 +22,23 @@ fn numbers<const N: usize>(shape: [usize; N], salt: usize) -> Tensor {
     tensor_f64((0..count).map(value).collect::<Vec<f64>>()).reshape(&shape[..])
 }
 
+/// Outputs and final states of a recurrent layer with the parameters `x[1..]`, and then the
+/// first state, one behind the other.
+fn recurrent<M: nn::Module>(
+    layer: M,
+    run: impl Fn(&M, &[Tensor]) -> (Tensor, Vec<Tensor>),
+    x: &[Tensor],
+) -> Tensor {
+    let state = layer.state();
+    let count = state.len();
+    for ((_, parameter), value) in state.iter().zip(&x[1..]) {
+        parameter.get_or_init(|| value.clone());
+    }
+    let (y, last) = run(&layer, &x[1 + count..]);
+    let parts: Vec<Tensor> = [y].iter().chain(&last).map(Tensor::flatten).collect();
+    Tensor::cat(&Vec::from_iter(&parts), 0)
+}
+
 macro_rules! gradient {
     ($($name:ident: [$($shape:expr),*] $f:expr;)*) => {$(
         #[test]
@@ -56,6 +73,32 @@ gradient! {
     maximum: [[9], [9]] |x| x[0].maximum(&x[1]);
     minimum: [[3, 3], [3]] |x| x[0].minimum(&x[1]);
     where_: [[3, 3], [3]] |x| Tensor::where_(&x[0].gt(0), &x[0], &x[1]);
+    attention: [[2, 3, 4], [2, 5, 4], [2, 5, 3]] |x| {
+        let seen = Tensor::arange(0..15).reshape([3, 5]).ne(&tensor([0, 6, 7, 3, 14]));
+        x[0].attention(&x[1], &x[2], Some(&seen))
+    };
+    attention_in_place_of_heads: [[2, 2, 3, 4], [2, 2, 3, 4]] |x| {
+        x[0].attention(&x[1], &x[1], None) * &x[0]
+    };
+    conv1d: [[2, 3, 6], [4, 3, 3], [4]] |x| x[0].conv1d(&x[1], Some(&x[2]), 2, 1);
+    conv2d_transposed: [[2, 3, 3, 4], [3, 2, 3, 2], [2]] |x| {
+        x[0].conv2d_transposed(&x[1], Some(&x[2]), [2, 1], [1, 0])
+    };
+    rnn: [[3, 2, 2], [3, 2], [3, 3], [3], [3], [1, 2, 3]] |x| {
+        recurrent(nn::Rnn::lazy(3), |layer, state| layer.forward_from(&x[0], state), x)
+    };
+    gru_backwards: [[3, 2, 2], [9, 2], [9, 3], [9], [9], [9, 2], [9, 3], [9], [9], [2, 2, 3]] |x| {
+        let layer = nn::Gru::lazy(3).bidirectional();
+        recurrent(layer, |layer, state| layer.forward_from(&x[0], state), x)
+    };
+    lstm: [[3, 2, 2], [12, 2], [12, 3], [12], [12], [1, 2, 3], [1, 2, 3]] |x| {
+        let layer = nn::Lstm::lazy(3);
+        recurrent(layer, |layer, state| layer.forward_from(&x[0], state), x)
+    };
+    lstm_of_one_time: [[1, 2, 2], [12, 2], [12, 3], [12], [12], [1, 2, 3], [1, 2, 3]] |x| {
+        let layer = nn::Lstm::lazy(3);
+        recurrent(layer, |layer, state| layer.forward_from(&x[0], state), x)
+    };
     sum: [[2, 3]] |x| x[0].sum();
     sum_axes: [[2, 3, 4]] |x| x[0].sum_axis([0, -1]);
     mean_keepdim: [[2, 3]] |x| &x[0] - x[0].mean_keepdim(1);

@@ -331,10 +331,14 @@ fn results_are_the_same_for_the_same_number_of_threads() {
 #[test]
 fn kernels_of_3_by_3_are_as_exact_in_single_precision() {
     for (n, c, o, h, w, padding) in [
-        (3, 16, 20, 9, 10, 1),
-        (1, 33, 16, 5, 13, 0),
-        (2, 17, 31, 8, 4, 2),
+        (8, 16, 20, 9, 10, 1),
+        (12, 33, 40, 7, 13, 0),
+        (26, 17, 47, 8, 4, 2),
         (5, 16, 16, 24, 24, 1),
+        (3, 48, 34, 18, 17, 1),
+        // Too few tiles: columns are copied.
+        (1, 33, 40, 7, 13, 0),
+        (9, 40, 48, 4, 4, 1),
     ] {
         let run = |dtype| {
             let leaf = |x: Tensor| x.to_dtype(dtype).requires_grad();
@@ -348,6 +352,35 @@ fn kernels_of_3_by_3_are_as_exact_in_single_precision() {
             let error = (found - &expected).abs().max() / expected.abs().max();
             assert!(error.item() < 2e-5, "{c} to {o} channels, {h}x{w}: {error}");
         }
+    }
+}
+
+/// Images with few places share a product, the last fewer of them.
+#[test]
+fn convolutions_of_many_small_images_are_those_of_each() {
+    for (n, c, o, [h, w], kernel, stride, padding) in [
+        (7, 3, 40, [11, 9], [3, 2], [2, 3], [1, 0]),
+        (600, 2, 33, [1, 1], [1, 1], [1, 1], [0, 0]),
+        (13, 34, 35, [6, 6], [5, 5], [1, 1], [2, 2]),
+        (5, 36, 34, [7, 8], [1, 1], [2, 2], [0, 0]),
+    ] {
+        let (x, k) = (numbers([n, c, h, w], 1), numbers([o, c, kernel[0], kernel[1]], 2));
+        let b = numbers([o], 3);
+        let run = |x: Tensor, k: Tensor| {
+            let (x, k) = (x.requires_grad(), k.requires_grad());
+            let y = x.conv2d(&k, Some(&b), stride, padding);
+            (&y * &y).sum().backward();
+            [y.detach(), x.grad().unwrap(), k.grad().unwrap()]
+        };
+        let [y, dx, dk] = run(x.copy(), k.copy());
+        let mut sum = dk.zeros_like();
+        for i in 0..n {
+            let one = run(x.i(i..=i).copy(), k.copy());
+            assert!(y.i(i..=i).allclose(&one[0]), "image {i} of {n}");
+            assert!(dx.i(i..=i).allclose(&one[1]), "gradient of image {i} of {n}");
+            sum = sum + &one[2];
+        }
+        assert!(dk.allclose(&sum), "gradient of kernels, {n} images");
     }
 }
 

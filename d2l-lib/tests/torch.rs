@@ -1,8 +1,11 @@
 //! Values, gradients and prints compared with PyTorch's (`fixtures/generate.py`).
 
+mod fixture;
+
 use std::sync::LazyLock;
 
 use d2l::{AxisIndex, prelude::*};
+use fixture::unpack;
 use serde_json::Value;
 
 /// Both libraries round differently: in `f64` by a few units in the last place, in sums of
@@ -14,22 +17,6 @@ static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("fixtures/torch.json"))
         .expect("the fixture is JSON")
 });
-
-fn unpack(packed: &Value) -> Tensor {
-    let array = |key: &str| packed[key].as_array().expect("an array");
-    let shape: Vec<usize> =
-        array("shape").iter().map(|n| n.as_u64().unwrap() as usize).collect();
-    let data: Vec<f64> =
-        array("data").iter().map(|v| v.as_str().unwrap().parse().unwrap()).collect();
-    let dtype = match packed["dtype"].as_str().unwrap() {
-        "f32" => DType::F32,
-        "f64" => DType::F64,
-        "i64" => DType::I64,
-        "u8" => DType::U8,
-        _ => DType::Bool,
-    };
-    tensor_f64(data).to_dtype(dtype).reshape(shape)
-}
 
 fn apply(name: &str, x: &[Tensor]) -> Tensor {
     let a = &x[0];

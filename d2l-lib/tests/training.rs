@@ -1,6 +1,8 @@
 //! Losses, layers, optimizers and schedules compared with PyTorch's
 //! (`fixtures/generate_training.py`).
 
+mod fixture;
+
 use std::sync::LazyLock;
 
 use d2l::{
@@ -9,6 +11,7 @@ use d2l::{
     optim::*,
     prelude::*,
 };
+use fixture::unpack;
 use serde_json::Value;
 
 /// Both libraries round differently, in `f64` by units in the last places, in `f32` more.
@@ -19,21 +22,6 @@ static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("fixtures/training.json"))
         .expect("the fixture is JSON")
 });
-
-fn unpack(packed: &Value) -> Tensor {
-    let array = |key: &str| packed[key].as_array().expect("an array");
-    let shape: Vec<usize> =
-        array("shape").iter().map(|n| n.as_u64().unwrap() as usize).collect();
-    let data: Vec<f64> =
-        array("data").iter().map(|v| v.as_str().unwrap().parse().unwrap()).collect();
-    let dtype = match packed["dtype"].as_str().unwrap() {
-        "f32" => DType::F32,
-        "f64" => DType::F64,
-        "i64" => DType::I64,
-        _ => DType::Bool,
-    };
-    tensor_f64(data).to_dtype(dtype).reshape(shape)
-}
 
 #[track_caller]
 fn assert_close(what: &str, found: &Tensor, expected: &Value) {
@@ -129,6 +117,38 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "gru" => recurrent(nn::Gru::lazy(4), x),
         "lstm" => recurrent(nn::Lstm::lazy(4), x),
         "lstm_2" => recurrent(nn::Lstm::lazy(4).stacked(2), x),
+        "rnn_both" => with_state(nn::Rnn::lazy(4).bidirectional(), 1, x),
+        "gru_state" => with_state(nn::Gru::lazy(4).stacked(2), 1, x),
+        "gru_both" => with_state(nn::Gru::lazy(4).bidirectional().stacked(2), 1, x),
+        "lstm_state" => with_state(nn::Lstm::lazy(4).stacked(2), 2, x),
+        "lstm_both" => with_state(nn::Lstm::lazy(4).stacked(2).bidirectional(), 2, x),
+        "lstm_f32" => recurrent(nn::Lstm::lazy(37), x),
+        "conv1d" => {
+            let layer = nn::Conv1d::lazy(4, 3).stride(2).padding(1);
+            adopt(&layer, &x[1..]);
+            layer.forward(a)
+        }
+        "conv_transpose2d" => {
+            let layer =
+                nn::ConvTranspose2d::lazy(2, [4, 5]).stride([2, 1]).padding([1, 2]);
+            adopt(&layer, &x[1..]);
+            layer.forward(a)
+        }
+        "conv_transpose2d_plain" => {
+            let layer = nn::ConvTranspose2d::lazy(6, 3);
+            adopt(&layer, &x[1..]);
+            layer.forward(a)
+        }
+        "attention" => a.attention(&x[1], &x[2], None),
+        "attention_masked" => a.attention(&x[1], &x[2], Some(&x[3])),
+        "attention_causal" => {
+            a.attention(&x[1], &x[2], Some(&nn::causal_mask(a.len_of(-2))))
+        }
+        "multi_head" => {
+            let layer = nn::MultiHeadAttention::lazy(6, 3);
+            adopt(&layer, &x[4..]);
+            layer.attend(a, &x[1], &x[2], Some(&x[3])).0
+        }
         _ => match name.strip_prefix("einsum ") {
             Some(formula) => Tensor::einsum(formula, &Vec::from_iter(x)),
             None => panic!("the fixture has `{name}`, which this test lacks"),
@@ -143,6 +163,31 @@ fn adopt(module: &dyn nn::Module, values: &[Tensor]) {
     }
 }
 
+/// A recurrent layer that starts from a given state.
+trait FromState: nn::Module {
+    fn run(&self, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>);
+}
+
+macro_rules! from_state {
+    ($($Name:ident),*) => {$(
+        impl FromState for nn::$Name {
+            fn run(&self, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
+                self.forward_from(x, state)
+            }
+        }
+    )*};
+}
+
+from_state!(Rnn, Gru, Lstm);
+
+/// Outputs and final states, one behind the other.
+fn with_state(module: impl FromState, states: usize, x: &[Tensor]) -> Tensor {
+    adopt(&module, &x[1 + states..]);
+    let (y, last) = module.run(&x[0], &x[1..=states]);
+    let parts: Vec<Tensor> = [y].iter().chain(&last).map(Tensor::flatten).collect();
+    Tensor::cat(&Vec::from_iter(&parts), 0)
+}
+
 fn recurrent(module: impl nn::Module, x: &[Tensor]) -> Tensor {
     adopt(&module, &x[1..]);
     module.forward(&x[0])
@@ -151,7 +196,7 @@ fn recurrent(module: impl nn::Module, x: &[Tensor]) -> Tensor {
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let cases = FIXTURE["cases"].as_array().unwrap();
-    assert!(cases.len() >= 68, "the fixture lost its cases");
+    assert!(cases.len() >= 81, "the fixture lost its cases");
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let inputs: Vec<Tensor> = (case["inputs"].as_array().unwrap().iter())

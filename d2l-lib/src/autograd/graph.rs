@@ -75,6 +75,53 @@ impl Tape {
     }
 }
 
+impl Tape {
+    /// How the gradient flows to several inputs that share most of the work: `pull` gets the
+    /// result's gradient, and which inputs need theirs, and gives one gradient for each.
+    pub(crate) fn joint<F>(&mut self, inputs: &[&Tensor], pull: F)
+    where
+        F: FnOnce(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + 'static,
+    {
+        let needs: Vec<bool> = inputs.iter().map(|input| input.needs_grad()).collect();
+        let all = {
+            let needs = needs.clone();
+            move |g: &Tensor| pull(g, &needs)
+        };
+        // All edges of an operation are followed one after the other, with one gradient.
+        let joint = Arc::new(Mutex::new(Joint::Waiting(Box::new(all))));
+        for (i, input) in inputs.iter().enumerate().filter(|(i, _)| needs[*i]) {
+            let joint = Arc::clone(&joint);
+            self.edge(input, || {
+                move |g: &Tensor| {
+                    let mut joint = joint.lock().unwrap_or_else(PoisonError::into_inner);
+                    joint.gradients(g)[i].take().expect("a gradient for each that needs it")
+                }
+            });
+        }
+    }
+}
+
+/// Gradients of several inputs, before and after they were computed.
+enum Joint {
+    Waiting(Box<dyn FnOnce(&Tensor) -> Vec<Option<Tensor>> + Send>),
+    Ready(Vec<Option<Tensor>>),
+}
+
+impl Joint {
+    fn gradients(&mut self, g: &Tensor) -> &mut Vec<Option<Tensor>> {
+        if let Joint::Waiting(_) = self {
+            let waiting = mem::replace(self, Joint::Ready(Vec::new()));
+            if let Joint::Waiting(pull) = waiting {
+                *self = Joint::Ready(pull(g));
+            }
+        }
+        match self {
+            Joint::Ready(gradients) => gradients,
+            Joint::Waiting(_) => unreachable!("it was pulled just now"),
+        }
+    }
+}
+
 /// Puts `output` in the graph if a gradient flows to one of `inputs`.
 ///
 /// What the closures keep must be outside the graph ([`Tensor::saved`]), else a result that

@@ -6,7 +6,7 @@ pub(crate) mod threads;
 
 use std::fmt;
 
-pub(crate) use storage::Storage;
+pub(crate) use storage::{Buffer, Elements, Storage};
 
 /// Where a tensor's elements are, and where operations on it run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -7,7 +7,7 @@
 
 use std::{
     marker::PhantomData,
-    ops::Deref,
+    ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,6 +22,35 @@ pub(crate) struct Storage(Arc<Mutex<Arc<Block>>>);
 pub(crate) struct Elements<T> {
     block: Arc<Block>,
     element: PhantomData<T>,
+}
+
+/// Elements that nobody else has yet, of unspecified value at first: results on the way, and
+/// room to work in, from the memory that is kept.
+pub(crate) struct Buffer<T> {
+    block: Block,
+    element: PhantomData<T>,
+}
+
+impl<T: Element> Buffer<T> {
+    pub(crate) fn new(length: usize) -> Buffer<T> {
+        Buffer { block: Block::new::<T>(length), element: PhantomData }
+    }
+}
+
+impl<T: Element> Deref for Buffer<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        self.block.elements()
+    }
+}
+
+impl<T: Element> DerefMut for Buffer<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.block.elements_mut()
+    }
 }
 
 impl<T: Element> Deref for Elements<T> {
@@ -51,6 +80,10 @@ impl Storage {
             fill(block.elements_mut());
         }
         Storage::of(block)
+    }
+
+    pub(crate) fn of_buffer<T: Element>(buffer: Buffer<T>) -> Storage {
+        Storage::of(buffer.block)
     }
 
     fn of(block: Block) -> Storage {

@@ -1,7 +1,8 @@
 //! The threads that share the work of one large operation.
 //!
 //! The caller publishes a job of numbered parts and starts on them itself; threads that are
-//! awake take parts too. A thread that the system has put aside costs nothing, because the
+//! awake take parts too. Each begins with the same share of the numbers every time, so that it
+//! finds in its cache what it left there, and then helps the others. A thread that the system has put aside costs nothing, because the
 //! others take its share; only a part in progress is waited for. Idle threads spin for about
 //! a millisecond, since the next operation mostly comes at once, and then sleep.
 //!
@@ -178,33 +179,76 @@ impl<T> Start<T> {
     }
 }
 
+/// A slice of which several threads write parts that [`rows_mut`] cannot describe.
+pub(crate) struct Shared<'a, T> {
+    start: *mut T,
+    length: usize,
+    slice: std::marker::PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: who asks for parts promises that they are disjoint.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Shared<'a, T> {
+        Shared {
+            start: slice.as_mut_ptr(),
+            length: slice.len(),
+            slice: std::marker::PhantomData,
+        }
+    }
+
+    /// `length` elements from `from` on.
+    ///
+    /// # Panics
+    /// If they do not exist.
+    ///
+    /// # Safety
+    /// While the part is used, nobody may write these elements elsewhere, and nobody may read
+    /// them if this part is written.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises disjoint parts")]
+    pub(crate) unsafe fn part(&self, from: usize, length: usize) -> &mut [T] {
+        assert!(from <= self.length && length <= self.length - from, "the part exists");
+        // SAFETY: the part is inside the slice; the caller promises that it is alone.
+        unsafe { slice::from_raw_parts_mut(self.start.add(from), length) }
+    }
+}
+
 /// Work in numbered parts, on the stack of the thread that asked for it.
 struct Job {
     part: *const (dyn Fn(usize) + Sync),
     parts: usize,
-    next: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Job {
-    /// Takes parts until there are none.
+    /// Takes parts until there are none, from share number `me` first; `next` counts what was
+    /// taken of each share.
     ///
     /// # Safety
     /// The closure behind `part` must be alive.
-    unsafe fn help(&self) {
+    unsafe fn help(&self, me: usize, next: &[Apart<AtomicUsize>]) {
         // SAFETY: the caller promises it.
         let part = unsafe { &*self.part };
+        let shares = next.len();
         let all = || {
-            loop {
-                let i = self.next.fetch_add(1, Relaxed);
-                if i >= self.parts {
-                    break;
+            for share in (me..shares).chain(0..me) {
+                let range = self.parts * share / shares..self.parts * (share + 1) / shares;
+                loop {
+                    // Looked at before it is counted up, so that it cannot overflow.
+                    if next[share].0.load(Relaxed) >= range.len() {
+                        break;
+                    }
+                    let taken = next[share].0.fetch_add(1, Relaxed);
+                    if taken >= range.len() {
+                        break;
+                    }
+                    part(range.start + taken);
                 }
-                part(i);
             }
         };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
-            self.next.store(self.parts, Relaxed);
+            next.iter().for_each(|next| next.0.store(self.parts, Relaxed));
             *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
     }
@@ -221,6 +265,8 @@ struct Pool {
     active: Apart<AtomicUsize>,
     busy: Apart<AtomicBool>,
     job: AtomicPtr<Job>,
+    /// How many parts of each thread's share were taken; the caller's share is the first.
+    next: Vec<Apart<AtomicUsize>>,
     retired: AtomicBool,
     asleep: Vec<AtomicBool>,
     threads: Mutex<Vec<Thread>>,
@@ -244,6 +290,7 @@ fn start() -> &'static Pool {
         active: Apart(AtomicUsize::new(0)),
         busy: Apart(AtomicBool::new(false)),
         job: AtomicPtr::new(ptr::null_mut()),
+        next: (0..=helpers).map(|_| Apart(AtomicUsize::new(0))).collect(),
         retired: AtomicBool::new(false),
         asleep: (0..helpers).map(|_| AtomicBool::new(false)).collect(),
         threads: Mutex::new(Vec::new()),
@@ -304,14 +351,15 @@ impl Pool {
                 part,
             )
         };
-        let mut job =
-            Job { part, parts, next: AtomicUsize::new(0), panic: Mutex::new(None) };
+        let mut job = Job { part, parts, panic: Mutex::new(None) };
+        // Nobody is active between jobs, so nobody counts here.
+        self.next.iter().for_each(|next| next.0.store(0, Relaxed));
         self.job.store(ptr::from_mut(&mut job), Relaxed);
         let open = self.round.0.load(Relaxed).wrapping_add(1);
         self.round.0.store(open, SeqCst);
         self.wake();
         // SAFETY: `part` lives until this function ends.
-        unsafe { job.help() };
+        unsafe { job.help(0, &self.next) };
         // Close: who has not counted itself as active by now sees another round and stays
         // out; who has is waited for.
         self.round.0.store(open.wrapping_add(1), SeqCst);
@@ -366,7 +414,7 @@ impl Pool {
             if self.round.0.load(SeqCst) == round {
                 // SAFETY: the round is open and this thread counts as active, so the caller
                 // of `share` waits, with the job on its stack, until it counts no more.
-                unsafe { (*self.job.load(Relaxed)).help() };
+                unsafe { (*self.job.load(Relaxed)).help(i + 1, &self.next) };
             }
             self.active.0.fetch_sub(1, SeqCst);
         }

@@ -108,6 +108,188 @@ impl Module for Conv2d {
     }
 }
 
+/// The convolution that undoes the shapes of [`Conv2d`], to make images larger:
+/// [`Tensor::conv2d_transposed`].
+///
+/// `(n, in, h, w) → (n, out, h', w')`. Both parameters start evenly spread over
+/// ±1/√(out · kernel height · kernel width), as PyTorch's.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let layer = nn::ConvTranspose2d::lazy(3, 4).padding(1).stride(2);
+/// assert_eq!(layer.forward(&Tensor::rand([2, 8, 10, 10])).shape(), [2, 3, 20, 20]);
+/// ```
+#[derive(Debug)]
+pub struct ConvTranspose2d {
+    /// `(in, out, kernel height, kernel width)`.
+    pub weight: Parameter,
+    /// `(out)`, unless the layer was made [`without_bias`](ConvTranspose2d::without_bias).
+    pub bias: Option<Parameter>,
+    num_outputs: usize,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+}
+
+impl ConvTranspose2d {
+    /// A layer from `num_inputs` to `num_outputs` channels.
+    #[track_caller]
+    pub fn new(
+        num_inputs: usize,
+        num_outputs: usize,
+        kernel: impl Into<Pair>,
+    ) -> ConvTranspose2d {
+        let layer = ConvTranspose2d::lazy(num_outputs, kernel);
+        layer.meet(num_inputs);
+        layer
+    }
+
+    /// A layer that finds the number of its input channels when it meets the first input.
+    pub fn lazy(num_outputs: usize, kernel: impl Into<Pair>) -> ConvTranspose2d {
+        ConvTranspose2d {
+            weight: Parameter::lazy(),
+            bias: Some(Parameter::lazy()),
+            num_outputs,
+            kernel: kernel.into(),
+            stride: Pair([1, 1]),
+            padding: Pair([0, 0]),
+        }
+    }
+
+    /// Puts the kernel's multiples this far apart; 1 at first.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> ConvTranspose2d {
+        self.stride = stride.into();
+        self
+    }
+
+    /// Takes this much from each side of the result; 0 at first.
+    pub fn padding(mut self, padding: impl Into<Pair>) -> ConvTranspose2d {
+        self.padding = padding.into();
+        self
+    }
+
+    /// The layer without a bias.
+    pub fn without_bias(mut self) -> ConvTranspose2d {
+        self.bias = None;
+        self
+    }
+
+    #[track_caller]
+    fn meet(&self, num_inputs: usize) {
+        let Pair([height, width]) = self.kernel;
+        let bound = ((self.num_outputs * height * width).max(1) as f64).sqrt().recip();
+        let shape = [num_inputs, self.num_outputs, height, width];
+        self.weight.get_or_init(|| init::drawn_uniform(bound, shape));
+        if let Some(bias) = &self.bias {
+            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
+        }
+    }
+}
+
+impl Module for ConvTranspose2d {
+    parts!(weight, bias);
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        assert!(
+            x.ndim() == 4,
+            "ConvTranspose2d: an input of shape {:?} is no batch of images \
+             (n, channels, height, width)",
+            x.shape()
+        );
+        self.meet(x.len_of(1));
+        let bias = self.bias.as_ref().map(Parameter::tensor);
+        x.conv2d_transposed(&self.weight, bias, self.stride.0, self.padding.0)
+    }
+}
+
+/// Cross-correlation of sequences with learned kernels: [`Tensor::conv1d`].
+///
+/// `(n, in, t) → (n, out, t')`. Both parameters start evenly spread over ±1/√(in · kernel).
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let layer = nn::Conv1d::lazy(6, 3).padding(1);
+/// assert_eq!(layer.forward(&Tensor::rand([4, 2, 10])).shape(), [4, 6, 10]);
+/// ```
+#[derive(Debug)]
+pub struct Conv1d {
+    /// `(out, in, kernel)`.
+    pub weight: Parameter,
+    /// `(out)`, unless the layer was made [`without_bias`](Conv1d::without_bias).
+    pub bias: Option<Parameter>,
+    num_outputs: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+}
+
+impl Conv1d {
+    /// A layer from `num_inputs` to `num_outputs` channels.
+    #[track_caller]
+    pub fn new(num_inputs: usize, num_outputs: usize, kernel: usize) -> Conv1d {
+        let layer = Conv1d::lazy(num_outputs, kernel);
+        layer.meet(num_inputs);
+        layer
+    }
+
+    /// A layer that finds the number of its input channels when it meets the first input.
+    pub fn lazy(num_outputs: usize, kernel: usize) -> Conv1d {
+        Conv1d {
+            weight: Parameter::lazy(),
+            bias: Some(Parameter::lazy()),
+            num_outputs,
+            kernel,
+            stride: 1,
+            padding: 0,
+        }
+    }
+
+    /// Moves the kernel by this much at a time; 1 at first.
+    pub fn stride(mut self, stride: usize) -> Conv1d {
+        self.stride = stride;
+        self
+    }
+
+    /// Puts this many zeros before and after the sequence; 0 at first.
+    pub fn padding(mut self, padding: usize) -> Conv1d {
+        self.padding = padding;
+        self
+    }
+
+    /// The layer without a bias.
+    pub fn without_bias(mut self) -> Conv1d {
+        self.bias = None;
+        self
+    }
+
+    #[track_caller]
+    fn meet(&self, num_inputs: usize) {
+        let bound = ((num_inputs * self.kernel).max(1) as f64).sqrt().recip();
+        let shape = [self.num_outputs, num_inputs, self.kernel];
+        self.weight.get_or_init(|| init::drawn_uniform(bound, shape));
+        if let Some(bias) = &self.bias {
+            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
+        }
+    }
+}
+
+impl Module for Conv1d {
+    parts!(weight, bias);
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        assert!(
+            x.ndim() == 3,
+            "Conv1d: an input of shape {:?} is no batch of sequences (n, channels, t)",
+            x.shape()
+        );
+        self.meet(x.len_of(1));
+        let bias = self.bias.as_ref().map(Parameter::tensor);
+        x.conv1d(&self.weight, bias, self.stride, self.padding)
+    }
+}
+
 macro_rules! pooling {
     ($($(#[$doc:meta])* $Name:ident: $method:ident;)*) => {$(
         $(#[$doc])*

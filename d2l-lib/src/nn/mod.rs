@@ -34,6 +34,7 @@
 //! ```
 
 mod activation;
+mod attention;
 mod convolution;
 mod dropout;
 mod embedding;
@@ -49,7 +50,10 @@ mod sequential;
 
 pub use crate::{parts, sequential};
 pub use activation::{Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
-pub use convolution::{AvgPool2d, Conv2d, GlobalAvgPool2d, MaxPool2d, Pair};
+pub use attention::{MultiHeadAttention, causal_mask, length_mask};
+pub use convolution::{
+    AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, GlobalAvgPool2d, MaxPool2d, Pair,
+};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use file::{load, save};

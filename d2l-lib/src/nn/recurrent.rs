@@ -2,8 +2,12 @@
 //!
 //! Inputs are sequences `(t, n, features)`: time first, as the recurrence goes.
 
-use super::{Module, Parameter, init, parts};
-use crate::Tensor;
+use super::{Content, Module, Parameter, Part, init, parts};
+use crate::{
+    Tensor,
+    ops::recurrent::Kind,
+    tensor::recurrent::{Pass, recurrent},
+};
 
 /// What is the same in all recurrent layers: two affine maps, of the input and of the state
 /// of before, with `gates` blocks of `num_hiddens` rows each.
@@ -42,91 +46,171 @@ impl Module for Cell {
 
     /// The input's share of all gates, for all times at once.
     fn forward(&self, x: &Tensor) -> Tensor {
-        x.matmul(&self.weight_input.t()) + &self.bias_input
+        x.linear(&self.weight_input, Some(&self.bias_input))
     }
 }
 
-/// Defines a recurrent layer from what it makes of one time: `$step` has the input's share
-/// of the gates `$x`, the hidden state's `$h`, and the state of before, hidden state first.
-macro_rules! recurrent {
-    ($($(#[$doc:meta])* $Name:ident: $gates:literal gates, $states:literal states,
-       |$x:ident, $h:ident, $state:ident, $n:ident| $step:expr;)*) => {$(
+/// The cells of a recurrent layer: one for each layer, or, both ways, two.
+#[derive(Debug)]
+struct Cells {
+    kind: Kind,
+    cells: Vec<Cell>,
+    num_hiddens: usize,
+    ways: usize,
+}
+
+impl Cells {
+    fn new(kind: Kind, num_hiddens: usize) -> Cells {
+        Cells { kind, cells: vec![Cell::lazy()], num_hiddens, ways: 1 }
+    }
+
+    fn resize(&mut self, num_layers: usize, ways: usize) {
+        self.ways = ways;
+        self.cells.resize_with(num_layers * ways, Cell::lazy);
+    }
+
+    fn states(&self) -> usize {
+        if self.kind == Kind::Lstm { 2 } else { 1 }
+    }
+
+    fn begin(&self, n: usize) -> Vec<Tensor> {
+        let shape = [self.cells.len(), n, self.num_hiddens];
+        (0..self.states()).map(|_| Tensor::zeros(shape)).collect()
+    }
+
+    /// The outputs of the last layer, and, if wanted, the final state of all.
+    #[track_caller]
+    fn run(
+        &self,
+        name: &str,
+        x: &Tensor,
+        state: &[Tensor],
+        wants_state: bool,
+    ) -> (Tensor, Vec<Tensor>) {
+        assert!(
+            x.ndim() == 3,
+            "{name}: an input of shape {:?} is no batch of sequences (t, n, features)",
+            x.shape()
+        );
+        let times = x.len_of(0);
+        assert!(times > 0, "{name}: a sequence must have one time at least");
+        let expected = [self.cells.len(), x.len_of(1), self.num_hiddens];
+        assert!(
+            state.len() == self.states() && state.iter().all(|s| s.shape() == expected),
+            "{name}: the state must be {} of shape {expected:?}",
+            self.states()
+        );
+        let mut outputs = x.clone();
+        let mut last: Vec<Vec<Tensor>> = vec![Vec::new(); self.states()];
+        for (layer, cells) in self.cells.chunks_exact(self.ways).enumerate() {
+            let mut ways = Vec::with_capacity(self.ways);
+            for (way, cell) in cells.iter().enumerate() {
+                let num_inputs = outputs.len_of(-1);
+                cell.meet(num_inputs, self.num_hiddens, self.kind.gates());
+                assert!(
+                    cell.weight_input.len_of(1) == num_inputs,
+                    "{name}: an input of {num_inputs} features for a layer of {}",
+                    cell.weight_input.len_of(1)
+                );
+                let reversed = way == 1;
+                let with_cell = wants_state && self.kind == Kind::Lstm;
+                let weights = [
+                    cell.weight_input.tensor(),
+                    cell.weight_hidden.tensor(),
+                    cell.bias_input.tensor(),
+                    cell.bias_hidden.tensor(),
+                ];
+                let first: Vec<Tensor> =
+                    state.iter().map(|s| s.i(layer * self.ways + way)).collect();
+                let pass = Pass { kind: self.kind, reversed, with_cell };
+                let all = recurrent(pass, &outputs, weights, &first);
+                if wants_state {
+                    let end = if reversed { 0 } else { times - 1 };
+                    last[0].push(all.i(end));
+                }
+                if with_cell {
+                    last[1].push(all.i(times));
+                    ways.push(all.narrow(0, 0, times));
+                } else {
+                    ways.push(all);
+                }
+            }
+            outputs = match &ways[..] {
+                [one] => one.clone(),
+                _ => Tensor::cat(&Vec::from_iter(&ways), -1),
+            };
+        }
+        if !wants_state {
+            return (outputs, Vec::new());
+        }
+        let stacked = last.iter().map(|all| Tensor::stack(&Vec::from_iter(all), 0));
+        (outputs, stacked.collect())
+    }
+}
+
+impl Part for Cells {
+    fn content(&self) -> Content<'_> {
+        self.cells.content()
+    }
+}
+
+macro_rules! recurrent_layers {
+    ($($(#[$doc:meta])* $Name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $Name {
-            layers: Vec<Cell>,
-            num_hiddens: usize,
+            layers: Cells,
         }
 
         impl $Name {
             /// One layer, which finds the number of its inputs when it meets the first one.
             pub fn lazy(num_hiddens: usize) -> $Name {
-                $Name { layers: vec![Cell::lazy()], num_hiddens }
+                $Name { layers: Cells::new(Kind::$Name, num_hiddens) }
             }
 
             /// One layer from `num_inputs` to `num_hiddens` features.
             #[track_caller]
             pub fn new(num_inputs: usize, num_hiddens: usize) -> $Name {
                 let layer = $Name::lazy(num_hiddens);
-                layer.layers[0].meet(num_inputs, num_hiddens, $gates);
+                layer.layers.cells[0].meet(num_inputs, num_hiddens, Kind::$Name.gates());
                 layer
             }
 
-            /// So many layers, each fed with the hidden states of the one before.
+            /// So many layers, each fed with the outputs of the one before.
             ///
             /// # Panics
             /// If there is to be none.
             #[track_caller]
             pub fn stacked(mut self, num_layers: usize) -> $Name {
                 assert!(num_layers > 0, "stacked: there must be at least one layer");
-                self.layers.resize_with(num_layers, Cell::lazy);
+                let ways = self.layers.ways;
+                self.layers.resize(num_layers, ways);
+                self
+            }
+
+            /// Every layer goes both ways through the sequences, with weights of its own for
+            /// each; their hidden states, forward first, lie side by side in its outputs, and
+            /// one after the other in the states.
+            pub fn bidirectional(mut self) -> $Name {
+                let num_layers = self.layers.cells.len() / self.layers.ways;
+                self.layers.resize(num_layers, 2);
                 self
             }
 
             /// The state before the first input, zeros, for `n` sequences.
             pub fn begin(&self, n: usize) -> Vec<Tensor> {
-                let shape = [self.layers.len(), n, self.num_hiddens];
-                (0..$states).map(|_| Tensor::zeros(shape)).collect()
+                self.layers.begin(n)
             }
 
             /// The hidden states of the last layer at all times, `(t, n, hiddens)`, and the
-            /// final state of all layers, each tensor of it `(layers, n, hiddens)`.
+            /// final state of all layers, each tensor of it `(layers, n, hiddens)`; both ways,
+            /// outputs are twice as wide and there are twice as many states.
             ///
             /// # Panics
             /// If the shapes do not fit.
             #[track_caller]
             pub fn forward_from(&self, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
-                let name = stringify!($Name);
-                assert!(
-                    x.ndim() == 3,
-                    "{name}: an input of shape {:?} is no batch of sequences (t, n, features)",
-                    x.shape()
-                );
-                let expected = [self.layers.len(), x.len_of(1), self.num_hiddens];
-                assert!(
-                    state.len() == $states && state.iter().all(|s| s.shape() == expected),
-                    "{name}: the state must be {} of shape {expected:?}",
-                    $states
-                );
-                let $n = self.num_hiddens;
-                let mut outputs = x.clone();
-                let mut last: Vec<Vec<Tensor>> = vec![Vec::new(); $states];
-                for (i, cell) in self.layers.iter().enumerate() {
-                    cell.meet(outputs.len_of(-1), self.num_hiddens, $gates);
-                    let mut $state: Vec<Tensor> = state.iter().map(|s| s.i(i)).collect();
-                    let weight = cell.weight_hidden.t();
-                    let mut hiddens = Vec::new();
-                    for $x in cell.forward(&outputs).unbind(0) {
-                        let $h = $state[0].matmul(&weight) + &cell.bias_hidden;
-                        $state = $step.into();
-                        hiddens.push($state[0].clone());
-                    }
-                    assert!(!hiddens.is_empty(), "{name}: a sequence must have one time at least");
-                    outputs = Tensor::stack(&Vec::from_iter(&hiddens), 0);
-                    last.iter_mut().zip($state).for_each(|(all, state)| all.push(state));
-                }
-                let stacked = last.iter().map(|all| Tensor::stack(&Vec::from_iter(all), 0));
-                (outputs, stacked.collect())
+                self.layers.run(stringify!($Name), x, state, true)
             }
         }
 
@@ -137,18 +221,13 @@ macro_rules! recurrent {
             /// `(t, n, features) → (t, n, hiddens)`.
             fn forward(&self, x: &Tensor) -> Tensor {
                 let n = if x.ndim() == 3 { x.len_of(1) } else { 0 };
-                self.forward_from(x, &self.begin(n)).0
+                self.layers.run(stringify!($Name), x, &self.begin(n), false).0
             }
         }
     )*};
 }
 
-/// The `i`th block of `n` columns.
-fn block(gates: &Tensor, i: usize, n: usize) -> Tensor {
-    gates.narrow(-1, i * n, n)
-}
-
-recurrent! {
+recurrent_layers! {
     /// A plain recurrent network (Elman, 1990): `h ← tanh(x Wᵀ + b + h Uᵀ + c)`.
     ///
     /// ```
@@ -159,23 +238,20 @@ recurrent! {
     /// assert_eq!(outputs.shape(), [7, 4, 32]);
     /// assert_eq!(state[0].shape(), [2, 4, 32]);
     /// ```
-    Rnn: 1 gates, 1 states, |x, h, state, _n| [(x + h).tanh()];
+    Rnn;
 
     /// A gated recurrent unit (Cho et al., 2014), with gates in PyTorch's order: reset,
     /// update, new.
-    Gru: 3 gates, 1 states, |x, h, state, n| {
-        let reset = (block(&x, 0, n) + block(&h, 0, n)).sigmoid();
-        let update = (block(&x, 1, n) + block(&h, 1, n)).sigmoid();
-        let new = (block(&x, 2, n) + reset * block(&h, 2, n)).tanh();
-        [&new + update * (&state[0] - &new)]
-    };
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let gru = nn::Gru::lazy(8).bidirectional();
+    /// assert_eq!(gru.forward(&Tensor::rand([7, 4, 10])).shape(), [7, 4, 16]);
+    /// ```
+    Gru;
 
     /// Long short-term memory (Hochreiter and Schmidhuber, 1997), with gates in PyTorch's
     /// order: input, forget, cell, output. The state is the hidden state and the cell.
-    Lstm: 4 gates, 2 states, |x, h, state, n| {
-        let gates = x + h;
-        let [input, forget, output] = [0, 1, 3].map(|i| block(&gates, i, n).sigmoid());
-        let cell = forget * &state[1] + input * block(&gates, 2, n).tanh();
-        [output * cell.tanh(), cell]
-    };
+    Lstm;
 }

@@ -1,5 +1,6 @@
 //! Convolution as products of matrices: what the kernel sees of an image, one column for each
-//! place, times the kernels.
+//! place, times the kernels. Images that have few places share a product. Where the kernel
+//! moves by one, there are faster ways for many sizes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,10 +9,10 @@ use super::direct;
 use super::{
     float::Float,
     matmul::{Factor, Matrix},
-    window::Window,
-    winograd::{self, Turned},
+    window::{SLACK, Window},
+    winograd,
 };
-use crate::device::threads;
+use crate::device::{Buffer, threads};
 
 /// The sizes of a convolution.
 #[derive(Clone, Copy)]
@@ -26,6 +27,51 @@ pub(crate) struct Convolution {
     /// Height and width of the output.
     pub(crate) places: [usize; 2],
 }
+
+/// The sizes of a convolution whose kernel moves by one.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Channels of the input and of the output.
+    pub(crate) channels: [usize; 2],
+    /// Height and width of the input.
+    pub(crate) image: [usize; 2],
+    /// The zeros around it.
+    pub(crate) padding: [usize; 2],
+    /// Height and width of the kernel.
+    pub(crate) kernel: [usize; 2],
+}
+
+impl Sizes {
+    /// Height and width of the output.
+    pub(super) fn places(&self) -> [usize; 2] {
+        std::array::from_fn(|i| {
+            (self.image[i] + 2 * self.padding[i] + 1).saturating_sub(self.kernel[i])
+        })
+    }
+
+    /// The elements of an image.
+    pub(super) fn input(&self) -> usize {
+        self.channels[0] * self.image[0] * self.image[1]
+    }
+
+    /// The elements of a result.
+    pub(super) fn output(&self) -> usize {
+        self.channels[1] * self.places()[0] * self.places()[1]
+    }
+}
+
+/// Whether the kernels are turned by half a circle, and their channels exchanged.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Turned {
+    No,
+    Yes,
+}
+
+/// Columns that are worth laying out the kernels for a product.
+const COLUMNS: usize = 512;
+
+/// Elements of columns that are in memory at once, for each thread.
+const ROOM: usize = 2 << 20;
 
 impl Convolution {
     fn input(&self) -> usize {
@@ -57,14 +103,58 @@ impl Convolution {
         self.images * self.input() * self.output() * self.rows() == 0
     }
 
-    /// The columns of one image, in `room` unless the image itself is they.
-    fn columns<'a, T: Float>(&self, image: &'a [T], room: &'a mut Vec<T>) -> &'a [T] {
-        if self.is_plain() {
-            return image;
+    /// These sizes, if the kernel moves by one.
+    fn ahead(&self) -> Sizes {
+        Sizes {
+            channels: self.channels,
+            image: self.image,
+            padding: self.window.padding,
+            kernel: self.window.kernel,
         }
-        room.resize(self.rows() * self.seen(), T::default());
-        self.window.unfold(image, self.image, self.places, room);
-        room
+    }
+
+    /// The convolution that the gradient of the input is: of the gradient with the kernels
+    /// turned by half a circle. If the kernel moves by one, and no padding is seen alone.
+    fn back(&self) -> Option<Sizes> {
+        let ([ph, pw], [kh, kw]) = (self.window.padding, self.window.kernel);
+        (ph < kh && pw < kw).then(|| Sizes {
+            channels: [self.channels[1], self.channels[0]],
+            image: self.places,
+            padding: [kh - 1 - ph, kw - 1 - pw],
+            kernel: [kh, kw],
+        })
+    }
+
+    /// How many of `images` images share a product.
+    fn group(&self, images: usize) -> usize {
+        let room = ROOM / (self.rows() * self.seen());
+        COLUMNS.div_ceil(self.seen()).min(room).min(images).max(1)
+    }
+
+    /// The columns of some images, side by side, in `room` unless one image itself is they.
+    fn columns<'a, T: Float>(&self, images: &'a [T], room: &'a mut [T]) -> &'a [T] {
+        let count = images.len() / self.input();
+        if self.is_plain() && count == 1 {
+            return images;
+        }
+        self.window.unfold(images, self.channels[0], self.image, self.places, room);
+        &room[..self.rows() * count * self.seen()]
+    }
+
+    /// The results (or their gradients) of some images as one matrix, a row for each channel;
+    /// in `room` unless there is only one.
+    fn side_by_side<'a, T: Float>(&self, g: &'a [T], room: &'a mut [T]) -> &'a [T] {
+        let count = g.len() / self.output();
+        if count == 1 {
+            return g;
+        }
+        let seen = self.seen();
+        for (i, g) in g.chunks_exact(self.output()).enumerate() {
+            for (channel, g) in g.chunks_exact(seen).enumerate() {
+                room[(channel * count + i) * seen..][..seen].copy_from_slice(g);
+            }
+        }
+        &room[..g.len()]
     }
 
     /// The output of every image; `bias` is one number for each channel, or nothing.
@@ -81,38 +171,36 @@ impl Convolution {
             out_fill(channels, biases.copied(), bias.is_empty());
             return;
         }
-        let sizes = winograd::Sizes {
-            channels: self.channels,
-            image: self.image,
-            padding: self.window.padding,
-        };
-        if sizes.suits(self.window.kernel, self.window.stride)
-            && T::winograd(sizes, x, weight, Turned::No, bias, out)
-        {
+        if self.by_one(self.ahead(), x, weight, Turned::No, bias, out) {
             return;
         }
-        if self.direct(
-            self.channels,
-            self.image,
-            self.window.padding,
-            x,
-            weight,
-            Turned::No,
-            bias,
-            out,
-        ) {
-            return;
-        }
-        let weight = Matrix::rows(weight, [self.channels[1], self.rows()]);
-        threads::rows_mut(out, self.output(), 1, &|first, out| {
-            let mut room = Vec::new();
-            let images = x[first * self.input()..].chunks_exact(self.input());
-            for (image, out) in images.zip(out.chunks_exact_mut(self.output())) {
-                let columns = self.columns(image, &mut room);
-                let columns = Matrix::rows(columns, [self.rows(), self.seen()]);
-                T::product(weight, columns, out, self.seen(), false);
-                for (out, &bias) in out.chunks_exact_mut(self.seen()).zip(bias) {
-                    out.iter_mut().for_each(|out| *out += bias);
+        let (seen, rows, outputs) = (self.seen(), self.rows(), self.channels[1]);
+        let weight = Matrix::rows(weight, [outputs, rows]);
+        let group = self.group(self.images.div_ceil(threads::num_threads()));
+        threads::rows_mut(out, self.output(), group, &|first, out| {
+            let in_place = self.is_plain() && group == 1;
+            let mut room = Buffer::new(if in_place { 0 } else { rows * seen * group + SLACK });
+            let mut results = Buffer::new(if group == 1 { 0 } else { outputs * seen * group });
+            for (i, out) in out.chunks_mut(group * self.output()).enumerate() {
+                let count = out.len() / self.output();
+                let images = &x[(first + i * group) * self.input()..][..count * self.input()];
+                let columns = self.columns(images, &mut room);
+                let columns = Matrix::rows(columns, [rows, count * seen]);
+                if count == 1 {
+                    T::product(weight, columns, out, seen, false);
+                } else {
+                    T::product(weight, columns, &mut results, count * seen, false);
+                    for (i, out) in out.chunks_exact_mut(self.output()).enumerate() {
+                        for (channel, out) in out.chunks_exact_mut(seen).enumerate() {
+                            let at = (channel * count + i) * seen;
+                            out.copy_from_slice(&results[at..at + seen]);
+                        }
+                    }
+                }
+                for out in out.chunks_exact_mut(self.output()) {
+                    for (out, &bias) in out.chunks_exact_mut(seen).zip(bias) {
+                        out.iter_mut().for_each(|out| *out += bias);
+                    }
                 }
             }
         });
@@ -128,103 +216,80 @@ impl Convolution {
         if self.is_empty() {
             return out.fill(T::default());
         }
-        // With stride 1, that is the convolution of the gradient with the kernels turned by
-        // half a circle.
-        let sizes = winograd::Sizes {
-            channels: [self.channels[1], self.channels[0]],
-            image: self.places,
-            padding: self.window.padding.map(|padding| 2_usize.saturating_sub(padding)),
-        };
-        if self.window.padding.iter().all(|&padding| padding <= 2)
-            && sizes.suits(self.window.kernel, self.window.stride)
-            && T::winograd(sizes, g, weight, Turned::Yes, &[], out)
+        if let Some(sizes) = self.back()
+            && self.by_one(sizes, g, weight, Turned::Yes, &[], out)
         {
             return;
         }
-        let [kh, kw] = self.window.kernel;
-        let [ph, pw] = self.window.padding;
-        if ph < kh && pw < kw {
-            let padding = [kh - 1 - ph, kw - 1 - pw];
-            let channels = [self.channels[1], self.channels[0]];
-            if self.direct(
-                channels,
-                self.places,
-                padding,
-                g,
-                weight,
-                Turned::Yes,
-                &[],
-                out,
-            ) {
-                return;
-            }
-        }
-        let weight = Matrix::rows(weight, [self.channels[1], self.rows()]).t();
-        threads::rows_mut(out, self.input(), 1, &|first, out| {
-            let mut room = vec![T::default(); self.rows() * self.seen()];
-            let gradients = g[first * self.output()..].chunks_exact(self.output());
-            for (g, out) in gradients.zip(out.chunks_exact_mut(self.input())) {
-                let g = Matrix::rows(g, [self.channels[1], self.seen()]);
-                if self.is_plain() {
-                    T::product(weight, g, out, self.seen(), false);
+        let (seen, rows) = (self.seen(), self.rows());
+        let weight = Matrix::rows(weight, [self.channels[1], rows]).t();
+        let group = self.group(self.images.div_ceil(threads::num_threads()));
+        threads::rows_mut(out, self.input(), group, &|first, out| {
+            let mut room = Buffer::new(rows * seen * group);
+            let mut g_room = Buffer::new(if group == 1 { 0 } else { self.output() * group });
+            for (i, out) in out.chunks_mut(group * self.input()).enumerate() {
+                let count = out.len() / self.input();
+                let g = &g[(first + i * group) * self.output()..][..count * self.output()];
+                let g = self.side_by_side(g, &mut g_room);
+                let g = Matrix::rows(g, [self.channels[1], count * seen]);
+                if self.is_plain() && count == 1 {
+                    T::product(weight, g, out, seen, false);
                     continue;
                 }
-                T::product(weight, g, &mut room, self.seen(), false);
+                T::product(weight, g, &mut room, count * seen, false);
                 out.fill(T::default());
-                self.window.fold(&room, self.image, self.places, out);
+                for (i, out) in out.chunks_exact_mut(self.input()).enumerate() {
+                    let columns = &room[i * seen..];
+                    self.window.fold(columns, count * seen, self.image, self.places, out);
+                }
             }
         });
     }
 
     /// Convolves without copying columns, if that is possible and faster.
-    #[expect(clippy::too_many_arguments, reason = "one call for both directions")]
-    fn direct<T: Float>(
+    fn by_one<T: Float>(
         &self,
-        channels: [usize; 2],
-        image: [usize; 2],
-        padding: [usize; 2],
+        sizes: Sizes,
         x: &[T],
         weight: &[T],
         turned: Turned,
         bias: &[T],
         out: &mut [T],
     ) -> bool {
+        let stride = self.window.stride;
+        let (Some(x), Some(weight), Some(bias), Some(out)) =
+            (T::as_f32(x), T::as_f32(weight), T::as_f32(bias), T::as_f32_mut(out))
+        else {
+            return false;
+        };
+        if sizes.suits_winograd(stride, self.images) {
+            winograd::convolve(sizes, x, weight, turned, bias, out);
+            return true;
+        }
         #[cfg(target_arch = "x86_64")]
-        {
-            let kernel = self.window.kernel;
-            let sizes = direct::Sizes { channels, image, padding, kernel };
-            if sizes.suits(self.window.stride)
-                && let Some(x) = T::as_f32(x)
-                && let Some(weight) = T::as_f32(weight)
-                && let Some(bias) = T::as_f32(bias)
-                && let Some(out) = T::as_f32_mut(out)
-            {
-                direct::convolve(sizes, x, weight, turned, bias, out);
-                return true;
-            }
+        if sizes.suits_direct(stride) {
+            direct::convolve(sizes, x, weight, turned, bias, out);
+            return true;
         }
         false
     }
 
     /// Adds the gradient of some images without copying columns, if that is possible and
     /// faster.
-    fn direct_weight_gradient<T: Float>(&self, x: &[T], g: &[T], sum: &mut [T]) -> bool {
+    fn weight_gradient_by_one<T: Float>(&self, x: &[T], g: &[T], sum: &mut [T]) -> bool {
+        let (sizes, stride) = (self.ahead(), self.window.stride);
+        let (Some(x), Some(g), Some(sum)) = (T::as_f32(x), T::as_f32(g), T::as_f32_mut(sum))
+        else {
+            return false;
+        };
         #[cfg(target_arch = "x86_64")]
-        {
-            let sizes = direct::Sizes {
-                channels: self.channels,
-                image: self.image,
-                padding: self.window.padding,
-                kernel: self.window.kernel,
-            };
-            if sizes.suits(self.window.stride)
-                && let Some(x) = T::as_f32(x)
-                && let Some(g) = T::as_f32(g)
-                && let Some(sum) = T::as_f32_mut(sum)
-            {
-                direct::to_weight(sizes, x, g, sum);
-                return true;
-            }
+        if sizes.suits_direct(stride) {
+            direct::to_weight(sizes, x, g, sum);
+            return true;
+        }
+        if sizes.suits_winograd(stride, self.images) {
+            winograd::to_weight(sizes, x, g, sum);
+            return true;
         }
         false
     }
@@ -243,28 +308,39 @@ impl Convolution {
         // Each part adds up some images. How many parts depends on the sizes only, so that
         // the sum does too.
         const PARTS: usize = 8;
-        const ROOM: usize = 4 << 20;
-        let parts = PARTS.min(ROOM / out.len()).clamp(2, PARTS).min(self.images);
-        let sums = Mutex::new(vec![Vec::new(); parts]);
-        let (rows, seen) = (self.rows(), self.seen());
+        let parts = PARTS.min(ROOM / out.len()).clamp(2, PARTS);
+        let parts = match self.ahead() {
+            sizes if sizes.suits_winograd(self.window.stride, self.images) => {
+                parts.min(sizes.shares(self.images))
+            }
+            _ => parts.min(self.images),
+        };
+        let sums = Mutex::new(Vec::new());
+        sums.lock().unwrap_or_else(PoisonError::into_inner).resize_with(parts, || None);
+        let (rows, seen, outputs) = (self.rows(), self.seen(), self.channels[1]);
         threads::run(parts, &|i| {
             let (from, to) = (self.images * i / parts, self.images * (i + 1) / parts);
-            let mut room = Vec::new();
-            let mut sum = vec![T::default(); self.channels[1] * rows];
-            let x_part = &x[from * self.input()..to * self.input()];
-            let g_part = &g[from * self.output()..to * self.output()];
-            let direct = self.direct_weight_gradient(x_part, g_part, &mut sum);
-            for image in if direct { to..to } else { from..to } {
-                let x = &x[image * self.input()..(image + 1) * self.input()];
-                let g = &g[image * self.output()..(image + 1) * self.output()];
-                let g = Matrix::rows(g, [self.channels[1], seen]);
-                let columns = Matrix::rows(self.columns(x, &mut room), [rows, seen]);
-                T::product(g, columns.t(), &mut sum, rows, true);
+            let mut sum = Buffer::new(outputs * rows);
+            sum.fill(T::default());
+            let x = &x[from * self.input()..to * self.input()];
+            let g = &g[from * self.output()..to * self.output()];
+            if !self.weight_gradient_by_one(x, g, &mut sum) {
+                let group = self.group(to - from);
+                let mut room = Buffer::new(rows * seen * group + SLACK);
+                let mut g_room = Buffer::new(outputs * seen * group);
+                let images = x.chunks(group * self.input());
+                for (x, g) in images.zip(g.chunks(group * self.output())) {
+                    let wide = x.len() / self.input() * seen;
+                    let columns = Matrix::rows(self.columns(x, &mut room), [rows, wide]);
+                    let g = Matrix::rows(self.side_by_side(g, &mut g_room), [outputs, wide]);
+                    T::product(g, columns.t(), &mut sum, rows, true);
+                }
             }
-            sums.lock().unwrap_or_else(PoisonError::into_inner)[i] = sum;
+            sums.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(sum);
         });
-        for sum in sums.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            out.iter_mut().zip(sum).for_each(|(out, sum)| *out += sum);
+        let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for sum in sums.into_iter().flatten() {
+            out.iter_mut().zip(&sum[..]).for_each(|(out, &sum)| *out += sum);
         }
     }
 }

@@ -9,8 +9,8 @@
 use std::arch::x86_64::*;
 
 use super::{
+    convolve::{Sizes, Turned},
     vector::{Level, level},
-    winograd::Turned,
 };
 use crate::device::threads;
 
@@ -22,18 +22,9 @@ const RUN: usize = 32;
 const ROWS: usize = 4;
 const SHIFTS: usize = 6;
 
-/// The sizes of a convolution.
-#[derive(Clone, Copy)]
-pub(crate) struct Sizes {
-    pub(crate) channels: [usize; 2],
-    pub(crate) image: [usize; 2],
-    pub(crate) padding: [usize; 2],
-    pub(crate) kernel: [usize; 2],
-}
-
 impl Sizes {
     /// Whether this is possible, and faster than copying columns.
-    pub(crate) fn suits(&self, stride: [usize; 2]) -> bool {
+    pub(super) fn suits_direct(&self, stride: [usize; 2]) -> bool {
         level() == Level::Avx512
             && stride == [1, 1]
             && self.kernel[0] * self.kernel[1] > 1
@@ -46,22 +37,9 @@ impl Sizes {
         std::array::from_fn(|i| self.image[i] + 2 * self.padding[i])
     }
 
-    fn places(&self) -> [usize; 2] {
-        let padded = self.padded();
-        std::array::from_fn(|i| (padded[i] + 1).saturating_sub(self.kernel[i]))
-    }
-
     /// From the first pixel of the result to the last, with the padded row length.
     fn span(&self) -> usize {
         (self.places()[0] - 1) * self.padded()[1] + self.places()[1]
-    }
-
-    fn input(&self) -> usize {
-        self.channels[0] * self.image[0] * self.image[1]
-    }
-
-    fn output(&self) -> usize {
-        self.channels[1] * self.places()[0] * self.places()[1]
     }
 
     /// Where in the padded image the elements of the first window are.

@@ -6,7 +6,6 @@ use super::{
     float::Float,
     number::Number,
     vector::vectorised,
-    winograd::{self, Turned},
 };
 use crate::{
     device::threads,
@@ -121,9 +120,9 @@ fn matrix_at<'a, T>(values: &'a [T], layout: &Layout, start: usize) -> Matrix<'a
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
     /// From element `[0, 0]` on; element `[i, j]` is at `i * steps[0] + j * steps[1]`.
-    values: &'a [T],
-    shape: [usize; 2],
-    steps: [usize; 2],
+    pub(super) values: &'a [T],
+    pub(super) shape: [usize; 2],
+    pub(super) steps: [usize; 2],
 }
 
 impl<'a, T> Matrix<'a, T> {
@@ -240,18 +239,6 @@ pub(crate) trait Factor: Number + Default {
         }
     }
 
-    /// Convolves by Winograd's algorithm, if there is one for this type.
-    fn winograd(
-        _sizes: winograd::Sizes,
-        _x: &[Self],
-        _weight: &[Self],
-        _turned: Turned,
-        _bias: &[Self],
-        _out: &mut [Self],
-    ) -> bool {
-        false
-    }
-
     /// Writes `a × b` to rows that start at `out` and are `step` apart, or adds it.
     ///
     /// # Safety
@@ -266,20 +253,8 @@ pub(crate) trait Factor: Number + Default {
 }
 
 macro_rules! factor {
-    ($type:ty, $gemm:path $(, $winograd:path)?) => {
+    ($type:ty, $gemm:path) => {
         impl Factor for $type {
-            $(fn winograd(
-                sizes: winograd::Sizes,
-                x: &[Self],
-                weight: &[Self],
-                turned: Turned,
-                bias: &[Self],
-                out: &mut [Self],
-            ) -> bool {
-                $winograd(sizes, x, weight, turned, bias, out);
-                true
-            })?
-
             unsafe fn product_at(
                 a: Matrix<Self>,
                 b: Matrix<Self>,
@@ -326,7 +301,7 @@ macro_rules! factor {
     };
 }
 
-factor!(f32, gemm_f32::gemm::f32::get_gemm_fn, winograd::convolve);
+factor!(f32, gemm_f32::gemm::f32::get_gemm_fn);
 factor!(f64, gemm_f64::gemm::f64::get_gemm_fn);
 
 impl Factor for i64 {

@@ -3,6 +3,7 @@
 //! The methods of [`Tensor`] say what an operation means, check shapes, and record
 //! gradients; the functions here only compute, on operands of one dtype.
 
+pub(crate) mod attention;
 pub(crate) mod convolve;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod direct;
@@ -12,7 +13,9 @@ pub(crate) mod gather;
 pub(crate) mod matmul;
 pub(crate) mod normalize;
 pub(crate) mod number;
+pub(crate) mod packed;
 pub(crate) mod pool;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod vector;

@@ -75,6 +75,25 @@ vectorised! {
         let rows = out.chunks_exact_mut(ow).zip(chosen.chunks_exact_mut(ow));
         for (oy, (out, chosen)) in rows.enumerate() {
             let seen = window.range(0, oy, h);
+            if window.in_pairs(0) && window.in_pairs(1) && seen.len() == 2 && 2 * ow <= w {
+                let (first, second) = (seen.start * w, (seen.start + 1) * w);
+                let pairs = plane[first..second].chunks_exact(2);
+                let pairs = pairs.zip(plane[second..second + w].chunks_exact(2));
+                let best = out.iter_mut().zip(chosen.iter_mut());
+                for ((i, (a, b)), (out, chosen)) in (0_u32..).zip(pairs).zip(best) {
+                    let at = first as u32 + 2 * i;
+                    let better = |new: T, old: T| new > old || (is_nan(new) && !is_nan(old));
+                    let (upper, upper_at) =
+                        if better(a[1], a[0]) { (a[1], at + 1) } else { (a[0], at) };
+                    let below = at + w as u32;
+                    let (lower, lower_at) =
+                        if better(b[1], b[0]) { (b[1], below + 1) } else { (b[0], below) };
+                    let is_lower = better(lower, upper);
+                    *out = if is_lower { lower } else { upper };
+                    *chosen = if is_lower { lower_at } else { upper_at };
+                }
+                continue;
+            }
             for (ox, (out, chosen)) in out.iter_mut().zip(&mut *chosen).enumerate() {
                 *out = T::LOWEST;
                 *chosen = (seen.start * w + window.range(1, ox, w).start) as u32;

@@ -73,62 +73,114 @@ pub(crate) fn cross_entropy<T: Float>(
     losses.into_inner().expect("nobody panics with the lock").into_iter().sum()
 }
 
-/// Four vectors, so that none waits for the one before.
-const LANES: usize = 64;
+/// Elements that are worked on at once: a vector.
+const LANES: usize = 16;
+
+/// So many vectors at once, so that none waits for the one before.
+const WIDE: usize = 4 * LANES;
+
+/// The last elements of a row, fewer than `LANES`, filled up with `neutral` ones.
+#[inline(always)]
+fn filled_up<T: Float>(rest: &[T], neutral: T) -> [T; LANES] {
+    let mut lanes = [neutral; LANES];
+    lanes[..rest.len()].copy_from_slice(rest);
+    lanes
+}
+
+/// Folds lanes in pairs, so that rounding errors stay small.
+#[inline(always)]
+fn fold_lanes<T: Float, const N: usize>(mut lanes: [T; N], join: impl Fn(T, T) -> T) -> T {
+    let mut width = N / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
 
 /// The greatest element that is not NaN: those are found by the sum of the exponentials.
 #[inline(always)]
-fn greatest<T: Float>(row: &[T]) -> T {
+pub(super) fn greatest<T: Float>(row: &[T]) -> T {
+    let join = |a: T, b: T| if b > a { b } else { a };
+    let mut top = T::LOWEST;
+    let wide = row.chunks_exact(WIDE);
+    let narrow = wide.remainder().chunks_exact(LANES);
+    let rest = narrow.remainder();
+    if row.len() >= WIDE {
+        let mut lanes = [T::LOWEST; WIDE];
+        for chunk in wide {
+            for (lane, &value) in lanes.iter_mut().zip(chunk) {
+                *lane = join(*lane, value);
+            }
+        }
+        top = fold_lanes(lanes, join);
+    }
     let mut lanes = [T::LOWEST; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
+    for chunk in narrow {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane { value } else { *lane };
+            *lane = join(*lane, value);
         }
     }
-    let mut top = T::LOWEST;
-    if row.len() >= LANES {
-        top = lanes.iter().fold(top, |top, &lane| if lane > top { lane } else { top });
+    for (lane, value) in lanes.iter_mut().zip(filled_up(rest, T::LOWEST)) {
+        *lane = join(*lane, value);
     }
-    rest.iter().fold(top, |top, &value| if value > top { value } else { top })
+    join(top, fold_lanes(lanes, join))
 }
 
-/// The sum of `term` of all pairs of elements, in lanes.
+/// The sum of `term` of all pairs of elements, in lanes; `term` of zeros must be 0.
 #[inline(always)]
-fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
-    let mut sum = T::default();
-    for (&a, &b) in rest {
-        sum += term(a, b);
+pub(super) fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    let zero = T::default();
+    let (a_wide, b_wide) = (a.chunks_exact(WIDE), b.chunks_exact(WIDE));
+    let a_narrow = a_wide.remainder().chunks_exact(LANES);
+    let b_narrow = b_wide.remainder().chunks_exact(LANES);
+    let (a_rest, b_rest) = (a_narrow.remainder(), b_narrow.remainder());
+    let mut sum = zero;
+    if a.len() >= WIDE {
+        let mut lanes = [zero; WIDE];
+        for (a, b) in a_wide.zip(b_wide) {
+            for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+                *lane = lane.plus(term(a, b));
+            }
+        }
+        sum = fold_lanes(lanes, T::plus);
     }
-    if a.len() < LANES {
-        return sum;
-    }
-    let mut lanes = [T::default(); LANES];
-    for (a, b) in a_chunks.zip(b_chunks) {
+    let mut lanes = [zero; LANES];
+    for (a, b) in a_narrow.zip(b_narrow) {
         for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
             *lane = lane.plus(term(a, b));
         }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = lanes[i].plus(lanes[i + width]);
+    if !a_rest.is_empty() {
+        let (a, b) = (filled_up(a_rest, zero), filled_up(b_rest, zero));
+        for ((lane, &a), &b) in lanes.iter_mut().zip(&a).zip(&b) {
+            *lane = lane.plus(term(a, b));
         }
-        width /= 2;
     }
-    sum.plus(lanes[0])
+    sum.plus(fold_lanes(lanes, T::plus))
+}
+
+/// Every element by `f`, in whole vectors.
+#[inline(always)]
+pub(super) fn map_lanes<T: Float>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
+    let rest = x.len() - x.len() % LANES;
+    for (out, &x) in out[..rest].iter_mut().zip(&x[..rest]) {
+        *out = f(x);
+    }
+    if rest < x.len() {
+        let mut lanes = filled_up(&x[rest..], T::default());
+        lanes.iter_mut().for_each(|lane| *lane = f(*lane));
+        out[rest..].copy_from_slice(&lanes[..x.len() - rest]);
+    }
 }
 
 /// Writes `exp(x - greatest)`, and gives the greatest and the sum.
 #[inline(always)]
 fn exponentials<T: Float>(x: &[T], out: &mut [T]) -> (T, T) {
     let top = greatest(x);
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = x.minus(top).exp();
-    }
+    map_lanes(x, out, |x| x.minus(top).exp());
     let out = &*out;
     (top, total(out, out, |e, _| e))
 }

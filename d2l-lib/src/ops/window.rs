@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::number::Number;
-use crate::{dtype::Element, tensor::Tensor};
+use super::{number::Number, vector::vectorised};
+use crate::{device::Buffer, dtype::Element, tensor::Tensor};
 
 /// The window's lengths, its steps, and the zeros around the image; rows first.
 #[derive(Clone, Copy)]
@@ -39,53 +39,43 @@ impl Window {
         (from.min(to), to)
     }
 
-    /// Copies one image `(c, h, w)` to its columns `(c·kh·kw, oh·ow)`: what the window sees,
-    /// one column for each place.
+    /// Copies images `(n, c, h, w)` to their columns `(c·kh·kw, n·oh·ow)`: what the window
+    /// sees, one column for each place. `columns` has [`SLACK`] elements more.
     pub(crate) fn unfold<T: Element + Default>(
         &self,
-        image: &[T],
-        [h, w]: [usize; 2],
-        [oh, ow]: [usize; 2],
+        images: &[T],
+        channels: usize,
+        image: [usize; 2],
+        places: [usize; 2],
         columns: &mut [T],
     ) {
-        let [kh, kw] = self.kernel;
-        for (row, out) in columns.chunks_exact_mut(oh * ow).enumerate() {
-            let (channel, ky, kx) = (row / (kh * kw), row / kw % kh, row % kw);
-            let plane = &image[channel * h * w..(channel + 1) * h * w];
-            let (top, bottom) = self.inside(0, ky, h, oh);
-            let (left, right) = self.inside(1, kx, w, ow);
-            out[..top * ow].fill(T::default());
-            out[bottom * ow..].fill(T::default());
-            for oy in top..bottom {
-                let line =
-                    &plane[(oy * self.stride[0] + ky - self.padding[0]) * w..][..w];
-                let out = &mut out[oy * ow..(oy + 1) * ow];
-                out[..left].fill(T::default());
-                out[right..].fill(T::default());
-                if left < right {
-                    let first = left * self.stride[1] + kx - self.padding[1];
-                    if self.stride[1] == 1 {
-                        out[left..right]
-                            .copy_from_slice(&line[first..first + right - left]);
-                    } else {
-                        let seen = line[first..].iter().step_by(self.stride[1]);
-                        out[left..right].iter_mut().zip(seen).for_each(|(o, &v)| *o = v);
-                    }
-                }
+        // With the zeros around the images in memory, every row of columns is a part of a row.
+        let [h, w] = image;
+        let [high, wide] = [h + 2 * self.padding[0], w + 2 * self.padding[1]];
+        let mut padded = Buffer::new(images.len() / (h * w) * high * wide + SLACK);
+        padded.fill(T::default());
+        for (plane, from) in padded.chunks_exact_mut(high * wide).zip(images.chunks_exact(h * w)) {
+            let lines = plane.chunks_exact_mut(wide).skip(self.padding[0]);
+            for (line, from) in lines.zip(from.chunks_exact(w)) {
+                line[self.padding[1]..][..w].copy_from_slice(from);
             }
         }
+        let count = images.len() / (channels * h * w);
+        unfold_padded(self, &padded, [count, channels], [high, wide], places, columns);
     }
 
     /// Adds columns `(c·kh·kw, oh·ow)` back to where [`unfold`](Window::unfold) took them.
     pub(crate) fn fold<T: Number>(
         &self,
         columns: &[T],
+        step: usize,
         [h, w]: [usize; 2],
         [oh, ow]: [usize; 2],
         image: &mut [T],
     ) {
         let [kh, kw] = self.kernel;
-        for (row, columns) in columns.chunks_exact(oh * ow).enumerate() {
+        for row in 0..image.len() / (h * w) * kh * kw {
+            let columns = &columns[row * step..][..oh * ow];
             let (channel, ky, kx) = (row / (kh * kw), row / kw % kh, row % kw);
             let plane = &mut image[channel * h * w..(channel + 1) * h * w];
             let (top, bottom) = self.inside(0, ky, h, oh);
@@ -96,9 +86,7 @@ impl Window {
                 let column = &columns[oy * ow..(oy + 1) * ow];
                 if left < right {
                     let first = left * self.stride[1] + kx - self.padding[1];
-                    let seen = line[first..].iter_mut().step_by(self.stride[1]);
-                    let pairs = seen.zip(&column[left..right]);
-                    pairs.for_each(|(sum, &value)| *sum = sum.plus(value));
+                    add_apart(&mut line[first..], self.stride[1], &column[left..right]);
                 }
             }
         }
@@ -115,6 +103,62 @@ impl Window {
     /// Whether windows of 2 lie side by side along axis `i`.
     pub(crate) fn in_pairs(&self, i: usize) -> bool {
         self.kernel[i] == 2 && self.stride[i] == 2 && self.padding[i] == 0
+    }
+}
+
+/// Elements beyond its end that a copy of a short run may touch.
+pub(crate) const SLACK: usize = 16;
+
+vectorised! {
+    /// [`Window::unfold`] of `[count, channels]` planes, zeros around them included. Short runs
+    /// are copied as whole vectors: what is too much is written again, or is slack.
+    fn unfold_padded[T: Element][T](
+        window: &Window,
+        padded: &[T],
+        numbers: [usize; 2],
+        plane: [usize; 2],
+        places: [usize; 2],
+        columns: &mut [T],
+    ) {
+        let ([count, channels], [high, wide], [oh, ow]) = (numbers, plane, places);
+        let [kh, kw] = window.kernel;
+        let mut at = 0;
+        for row in 0..channels * kh * kw {
+            let (channel, ky, kx) = (row / (kh * kw), row / kw % kh, row % kw);
+            for image in 0..count {
+                let plane = (image * channels + channel) * high * wide;
+                for oy in 0..oh {
+                    let from = plane + (oy * window.stride[0] + ky) * wide + kx;
+                    if window.stride[1] == 1 {
+                        for done in (0..ow).step_by(SLACK) {
+                            let run: [T; SLACK] = *padded[from + done..]
+                                .first_chunk()
+                                .expect("there is slack behind the last plane");
+                            *columns[at + done..].first_chunk_mut().expect("there is slack") = run;
+                        }
+                    } else {
+                        let seen = padded[from..].iter().step_by(window.stride[1]);
+                        columns[at..at + ow].iter_mut().zip(seen).for_each(|(to, &v)| *to = v);
+                    }
+                    at += ow;
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Adds to every `step`th element.
+    fn add_apart[T: Number][T](sums: &mut [T], step: usize, more: &[T]) {
+        if step == 1 {
+            for (sum, &more) in sums.iter_mut().zip(more) {
+                *sum = sum.plus(more);
+            }
+        } else {
+            for (sum, &more) in sums.iter_mut().step_by(step).zip(more) {
+                *sum = sum.plus(more);
+            }
+        }
     }
 }
 

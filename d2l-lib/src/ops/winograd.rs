@@ -6,10 +6,11 @@
 //! padded to whole vectors.
 
 use super::{
+    convolve::{Sizes, Turned},
     matmul::{Factor, Matrix},
     vector::vectorised,
 };
-use crate::device::threads;
+use crate::device::{Buffer, threads};
 
 /// Channels are transformed in runs of this many.
 const LANES: usize = 16;
@@ -23,42 +24,32 @@ const POINTS: usize = TILE * TILE;
 /// So many tiles at least make a product of matrices that is worth its packing.
 const TILES: usize = 48;
 
-/// The sizes of a convolution.
-#[derive(Clone, Copy)]
-pub(crate) struct Sizes {
-    /// Channels of the input and of the output.
-    pub(crate) channels: [usize; 2],
-    /// Height and width of the input.
-    pub(crate) image: [usize; 2],
-    /// The zeros around it.
-    pub(crate) padding: [usize; 2],
-}
-
 impl Sizes {
-    /// Whether the algorithm is faster than the definition here.
-    pub(crate) fn suits(&self, kernel: [usize; 2], stride: [usize; 2]) -> bool {
-        kernel == [3, 3]
+    /// Whether the algorithm is faster than the definition for so many images.
+    pub(super) fn suits_winograd(&self, stride: [usize; 2], images: usize) -> bool {
+        self.kernel == [3, 3]
             && stride == [1, 1]
             && self.padding.iter().all(|&padding| padding <= 2)
             && self.channels.iter().all(|&channels| channels >= LANES)
             && self.places().iter().all(|&places| places >= 4)
+            && self.shares(images) > 0
     }
 
-    fn places(&self) -> [usize; 2] {
-        std::array::from_fn(|i| (self.image[i] + 2 * self.padding[i]).saturating_sub(2))
+    /// Into how many parts with enough tiles so many images can be cut.
+    pub(super) fn shares(&self, images: usize) -> usize {
+        let [th, tw] = self.tiles();
+        (images * th * tw / TILES).min(images)
     }
 
     /// How many tiles cover the results.
     fn tiles(&self) -> [usize; 2] {
         self.places().map(|places| places.div_ceil(STEP))
     }
-}
 
-/// Whether the kernels are turned by half a circle, and their channels exchanged.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Turned {
-    No,
-    Yes,
+    /// The channels of the input and of the output, padded to whole vectors.
+    fn lanes(&self) -> [usize; 2] {
+        self.channels.map(|channels| channels.next_multiple_of(LANES))
+    }
 }
 
 /// `out = x ⋆ weight + bias`, image by image; `bias` may be empty.
@@ -70,22 +61,12 @@ pub(crate) fn convolve(
     bias: &[f32],
     out: &mut [f32],
 ) {
-    let kernel = |o: usize, i: usize| -> [f32; 9] {
-        let at = match turned {
-            Turned::No => o * sizes.channels[0] + i,
-            Turned::Yes => i * sizes.channels[1] + o,
-        };
-        let mut kernel = std::array::from_fn(|k| weight[at * 9 + k]);
-        if turned == Turned::Yes {
-            kernel.reverse();
-        }
-        kernel
-    };
-    let [ci, co] = sizes.channels;
-    let [inner, outer] = [ci, co].map(|channels| channels.next_multiple_of(LANES));
+    let ([ci, co], [inner, outer]) = (sizes.channels, sizes.lanes());
     let ([h, w], [oh, ow], [th, tw]) = (sizes.image, sizes.places(), sizes.tiles());
     let (wide, tiles) = (STEP * tw + 2, th * tw);
-    let kernels = transformed(sizes, &kernel);
+    let mut kernels = Buffer::new(POINTS * inner * outer);
+    transform_kernels(weight, [ci, co], turned, &mut kernels);
+    let kernels = &kernels[..];
     let mut biases = vec![0.0; outer];
     biases[..bias.len()].copy_from_slice(bias);
     let group = TILES.div_ceil(tiles);
@@ -97,8 +78,8 @@ pub(crate) fn convolve(
     threads::rows_mut(out, output, grain, &|first, out| {
         let mut pixels = vec![0.0; (STEP * th + 2) * wide * inner];
         let mut results = vec![0.0; STEP * th * STEP * tw * outer];
-        let mut points = vec![0.0; POINTS * group * tiles * inner];
-        let mut products = vec![0.0; POINTS * group * tiles * outer];
+        let mut points = Buffer::new(POINTS * group * tiles * inner);
+        let mut products = Buffer::new(POINTS * group * tiles * outer);
         for (i, out) in out.chunks_mut(group * output).enumerate() {
             let first = first + i * group;
             let count = out.len() / output;
@@ -129,38 +110,49 @@ pub(crate) fn convolve(
     });
 }
 
-/// The kernels after the transform: 36 matrices `(ci, co)`, padded with zeros.
-fn transformed(sizes: Sizes, kernel: &dyn Fn(usize, usize) -> [f32; 9]) -> Vec<f32> {
-    const G: [[f32; 3]; TILE] = [
-        [0.25, 0.0, 0.0],
-        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-        [0.0, 0.0, 1.0],
-    ];
-    let [ci, co] = sizes.channels;
-    let [inner, outer] = [ci, co].map(|channels| channels.next_multiple_of(LANES));
-    let mut out = vec![0.0; POINTS * inner * outer];
-    for i in 0..ci {
-        for o in 0..co {
-            let k = kernel(o, i);
-            let mut half = [[0.0; 3]; TILE];
-            for (half, g) in half.iter_mut().zip(&G) {
-                for (column, sum) in half.iter_mut().enumerate() {
-                    *sum = g[0] * k[column] + g[1] * k[3 + column] + g[2] * k[6 + column];
-                }
-            }
-            for (row, half) in half.iter().enumerate() {
-                for (column, g) in G.iter().enumerate() {
-                    out[((row * TILE + column) * inner + i) * outer + o] =
-                        g[0] * half[0] + g[1] * half[1] + g[2] * half[2];
-                }
-            }
+/// Adds to `sum` the gradient with respect to the kernels, of some images: the convolution of
+/// tiles with the 4 by 4 results that they gave, F(3×3, 4×4), at the same points.
+pub(crate) fn to_weight(sizes: Sizes, x: &[f32], g: &[f32], sum: &mut [f32]) {
+    let ([ci, co], [inner, outer]) = (sizes.channels, sizes.lanes());
+    let ([h, w], [oh, ow], [th, tw]) = (sizes.image, sizes.places(), sizes.tiles());
+    let (wide, tiles) = (STEP * tw + 2, th * tw);
+    let (input, output) = (ci * h * w, co * oh * ow);
+    let images = x.len() / input;
+    let group = GRADIENT_TILES.div_ceil(tiles).min(images);
+    // Zeros around the image, and behind the results where tiles reach beyond them.
+    let mut pixels = vec![0.0; (STEP * th + 2) * wide * inner];
+    let mut results = vec![0.0; STEP * th * STEP * tw * outer];
+    let mut points = Buffer::new(POINTS * group * tiles * inner);
+    let mut gradients = Buffer::new(POINTS * group * tiles * outer);
+    let mut sums = Buffer::new(POINTS * inner * outer);
+    for first in (0..images).step_by(group) {
+        let count = group.min(images - first);
+        let rows = count * tiles;
+        for image in 0..count {
+            let x = &x[(first + image) * input..][..input];
+            let offset = sizes.padding[0] * wide + sizes.padding[1];
+            channels_last(x, [ci, h, w], &mut pixels[offset * inner..], wide, inner);
+            let points = &mut points[image * tiles * inner..];
+            tiles_in(&pixels, [th, tw], wide, inner, points, group * tiles * inner);
+            let g = &g[(first + image) * output..][..output];
+            channels_last(g, [co, oh, ow], &mut results, STEP * tw, outer);
+            let gradients = &mut gradients[image * tiles * outer..];
+            gradients_in(&results, [th, tw], outer, gradients, group * tiles * outer);
+        }
+        for (point, sums) in sums.chunks_exact_mut(inner * outer).enumerate() {
+            let points = &points[point * group * tiles * inner..][..rows * inner];
+            let gradients = &gradients[point * group * tiles * outer..][..rows * outer];
+            let points = Matrix::rows(points, [rows, inner]).t();
+            let gradients = Matrix::rows(gradients, [rows, outer]);
+            f32::product(points, gradients, sums, outer, first > 0);
         }
     }
-    out
+    kernels_out(&sums, [ci, co], sum);
 }
+
+/// So many tiles share a product of the gradient: the longer its rows, the less often the sums
+/// are read and written.
+const GRADIENT_TILES: usize = 256;
 
 #[inline(always)]
 fn each(f: impl Fn(usize) -> f32) -> Lanes {
@@ -195,9 +187,158 @@ fn line_out(m: &[Lanes; TILE]) -> [Lanes; STEP] {
     ]
 }
 
+/// `G k`: a line of a kernel at the six points.
+#[inline(always)]
+fn kernel_line(k: [Lanes; 3]) -> [Lanes; TILE] {
+    [
+        each(|i| 0.25 * k[0][i]),
+        each(|i| (k[0][i] + k[1][i] + k[2][i]) * (-1.0 / 6.0)),
+        each(|i| (k[0][i] - k[1][i] + k[2][i]) * (-1.0 / 6.0)),
+        each(|i| (k[0][i] + 2.0 * k[1][i] + 4.0 * k[2][i]) * (1.0 / 24.0)),
+        each(|i| (k[0][i] - 2.0 * k[1][i] + 4.0 * k[2][i]) * (1.0 / 24.0)),
+        k[2],
+    ]
+}
+
+/// A line of four gradients at the six points.
+#[inline(always)]
+fn gradient_line(k: [Lanes; STEP]) -> [Lanes; TILE] {
+    [
+        each(|i| 0.25 * k[0][i]),
+        each(|i| ((k[0][i] + k[2][i]) + (k[1][i] + k[3][i])) * (-1.0 / 6.0)),
+        each(|i| ((k[0][i] + k[2][i]) - (k[1][i] + k[3][i])) * (-1.0 / 6.0)),
+        each(|i| {
+            ((k[0][i] + 4.0 * k[2][i]) + (2.0 * k[1][i] + 8.0 * k[3][i])) * (1.0 / 24.0)
+        }),
+        each(|i| {
+            ((k[0][i] + 4.0 * k[2][i]) - (2.0 * k[1][i] + 8.0 * k[3][i])) * (1.0 / 24.0)
+        }),
+        k[3],
+    ]
+}
+
+/// Back from six points to a line of a kernel's gradient.
+#[inline(always)]
+fn kernel_line_out(m: [Lanes; TILE]) -> [Lanes; 3] {
+    [
+        each(|i| m[0][i] + (m[1][i] + m[2][i]) + (m[3][i] + m[4][i])),
+        each(|i| (m[1][i] - m[2][i]) + 2.0 * (m[3][i] - m[4][i])),
+        each(|i| (m[1][i] + m[2][i]) + 4.0 * (m[3][i] + m[4][i]) + m[5][i]),
+    ]
+}
+
 #[inline(always)]
 fn lanes(values: &[f32], at: usize) -> Lanes {
     values[at..at + LANES].try_into().expect("so many were asked for")
+}
+
+/// Where the kernel from input channel `i` to output channel `o` is.
+#[inline(always)]
+fn kernel_at(o: usize, i: usize, [ci, co]: [usize; 2], turned: Turned) -> usize {
+    9 * match turned {
+        Turned::No => o * ci + i,
+        Turned::Yes => i * co + o,
+    }
+}
+
+vectorised! {
+    /// The kernels after the transform: 36 matrices `(ci, co)`, padded with zeros.
+    #[expect(clippy::needless_range_loop, reason = "rows and columns change places")]
+    fn transform_kernels[][](
+        weight: &[f32], channels: [usize; 2], turned: Turned, out: &mut [f32],
+    ) {
+        let [ci, co] = channels;
+        let [inner, outer] = channels.map(|channels| channels.next_multiple_of(LANES));
+        for i in 0..inner {
+            for o in (0..outer).step_by(LANES) {
+                let count = if i < ci { LANES.min(co - o) } else { 0 };
+                let mut k = [[0.0; LANES]; 9];
+                for lane in 0..count {
+                    let kernel = &weight[kernel_at(o + lane, i, channels, turned)..][..9];
+                    for (at, &value) in kernel.iter().enumerate() {
+                        let at = if turned == Turned::Yes { 8 - at } else { at };
+                        k[at][lane] = value;
+                    }
+                }
+                let mut half = [[[0.0; LANES]; 3]; TILE];
+                for column in 0..3 {
+                    let line = kernel_line([k[column], k[3 + column], k[6 + column]]);
+                    for row in 0..TILE {
+                        half[row][column] = line[row];
+                    }
+                }
+                for (row, half) in half.iter().enumerate() {
+                    for (column, points) in kernel_line(*half).iter().enumerate() {
+                        let at = ((row * TILE + column) * inner + i) * outer + o;
+                        out[at..at + LANES].copy_from_slice(points);
+                    }
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Adds the kernels' gradient, from what the sums over all tiles are at the points.
+    #[expect(clippy::needless_range_loop, reason = "rows and columns change places")]
+    fn kernels_out[][](sums: &[f32], channels: [usize; 2], out: &mut [f32]) {
+        let [ci, co] = channels;
+        let [inner, outer] = channels.map(|channels| channels.next_multiple_of(LANES));
+        for i in 0..ci {
+            for o in (0..co).step_by(LANES) {
+                let mut half = [[[0.0; LANES]; TILE]; 3];
+                for column in 0..TILE {
+                    let m = std::array::from_fn(|row| {
+                        lanes(sums, ((row * TILE + column) * inner + i) * outer + o)
+                    });
+                    let line = kernel_line_out(m);
+                    for row in 0..3 {
+                        half[row][column] = line[row];
+                    }
+                }
+                for (row, half) in half.iter().enumerate() {
+                    for (column, values) in kernel_line_out(*half).iter().enumerate() {
+                        for lane in 0..LANES.min(co - o) {
+                            let at = kernel_at(o + lane, i, channels, Turned::No);
+                            out[at + row * 3 + column] += values[lane];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// The gradients of one image's results in tiles of 4 by 4, transformed, to where
+    /// [`tiles_in`] puts the points.
+    #[expect(clippy::needless_range_loop, reason = "rows and columns change places")]
+    fn gradients_in[][](
+        results: &[f32], tiles: [usize; 2], channels: usize, out: &mut [f32], far: usize,
+    ) {
+        let [th, tw] = tiles;
+        let wide = STEP * tw;
+        for tile in 0..th * tw {
+            let corner = (tile / tw * STEP * wide + tile % tw * STEP) * channels;
+            for channel in (0..channels).step_by(LANES) {
+                let mut half = [[[0.0; LANES]; STEP]; TILE];
+                for column in 0..STEP {
+                    let at = corner + column * channels + channel;
+                    let g = std::array::from_fn(|row| lanes(results, at + row * wide * channels));
+                    let line = gradient_line(g);
+                    for row in 0..TILE {
+                        half[row][column] = line[row];
+                    }
+                }
+                for (row, half) in half.iter().enumerate() {
+                    for (column, points) in gradient_line(*half).iter().enumerate() {
+                        let at = (row * TILE + column) * far + tile * channels + channel;
+                        out[at..at + LANES].copy_from_slice(points);
+                    }
+                }
+            }
+        }
+    }
 }
 
 vectorised! {

@@ -15,15 +15,21 @@ struct Moments {
 }
 
 impl Moments {
-    /// What a step of `lr` adds to a parameter with these moments, which are corrected for
+    /// By what a step of `lr` multiplies the mean, and the mean square; they are corrected for
     /// their start: this is step number `steps`.
-    fn step(self, lr: f64, steps: i32) -> impl Fn(f64, f64) -> f64 {
-        let mean_factor = lr / (1.0 - self.beta1.powi(steps));
-        let square_factor = 1.0 / (1.0 - self.beta2.powi(steps));
-        move |mean, square| {
-            -mean_factor * mean / ((square_factor * square).sqrt() + self.eps)
-        }
+    fn factors(self, lr: f64, steps: i32) -> [f64; 2] {
+        [lr / (1.0 - self.beta1.powi(steps)), 1.0 / (1.0 - self.beta2.powi(steps))]
     }
+}
+
+/// The constants of a step in the parameter's type.
+macro_rules! constants {
+    ($T:ident, $moments:expr, $lr:expr, $steps:expr) => {{
+        let moments = $moments;
+        let [mean, square] = moments.factors($lr, $steps);
+        [1.0 - moments.beta1, moments.beta2, 1.0 - moments.beta2, mean, square, moments.eps]
+            .map(|constant| constant as $T)
+    }};
 }
 
 macro_rules! moments {
@@ -55,61 +61,63 @@ macro_rules! moments {
 
 /// Adam (Kingma and Ba, 2014).
 pub struct Adam {
-    memory: Memory<2>,
+    memory: Memory,
     moments: Moments,
 }
 
 moments!(Adam, 1e-8, 0.0, 0.0);
 
-optimizer!(Adam, |optimizer, lr, steps, decay| {
-    let moments = optimizer.moments;
-    let step = moments.step(lr, steps);
-    move |w, g, [m, s]| {
+optimizer!(Adam, T, |optimizer, lr, steps, decay| {
+    let [new, old_square, new_square, mean, square, eps] =
+        constants!(T, optimizer.moments, lr, steps);
+    let decay = decay as T;
+    move |w: &mut T, g: T, [m, s]: &mut [T; 2]| {
         let g = g + decay * *w;
-        *m += (1.0 - moments.beta1) * (g - *m);
-        *s = moments.beta2 * *s + (1.0 - moments.beta2) * g * g;
-        *w += step(*m, *s);
+        *m += new * (g - *m);
+        *s = old_square * *s + new_square * g * g;
+        *w -= mean * *m / ((square * *s).sqrt() + eps);
     }
 });
 
 /// Adam with weight decay apart from the moments (Loshchilov and Hutter, 2017); the decay is
 /// 0.01 at first.
 pub struct AdamW {
-    memory: Memory<2>,
+    memory: Memory,
     moments: Moments,
 }
 
 moments!(AdamW, 1e-8, 0.01, 0.0);
 
-optimizer!(AdamW, |optimizer, lr, steps, decay| {
-    let moments = optimizer.moments;
-    let step = moments.step(lr, steps);
-    move |w, g, [m, s]| {
-        *w *= 1.0 - lr * decay;
-        *m += (1.0 - moments.beta1) * (g - *m);
-        *s = moments.beta2 * *s + (1.0 - moments.beta2) * g * g;
-        *w += step(*m, *s);
+optimizer!(AdamW, T, |optimizer, lr, steps, decay| {
+    let [new, old_square, new_square, mean, square, eps] =
+        constants!(T, optimizer.moments, lr, steps);
+    let kept = (1.0 - lr * decay) as T;
+    move |w: &mut T, g: T, [m, s]: &mut [T; 2]| {
+        *w *= kept;
+        *m += new * (g - *m);
+        *s = old_square * *s + new_square * g * g;
+        *w -= mean * *m / ((square * *s).sqrt() + eps);
     }
 });
 
 /// Adam whose second moment moves by amounts of the size of the squared gradient only
 /// (Zaheer et al., 2018); both moments start at 10⁻⁶, as the authors' do.
 pub struct Yogi {
-    memory: Memory<2>,
+    memory: Memory,
     moments: Moments,
 }
 
 moments!(Yogi, 1e-3, 0.0, 1e-6);
 
-optimizer!(Yogi, |optimizer, lr, steps, decay| {
-    let moments = optimizer.moments;
-    let step = moments.step(lr, steps);
-    move |w, g, [m, s]| {
+optimizer!(Yogi, T, |optimizer, lr, steps, decay| {
+    let [new, _, new_square, mean, square, eps] =
+        constants!(T, optimizer.moments, lr, steps);
+    let decay = decay as T;
+    move |w: &mut T, g: T, [m, s]: &mut [T; 2]| {
         let g = g + decay * *w;
-        let square = g * g;
-        *m += (1.0 - moments.beta1) * (g - *m);
-        let sign = if *s == square { 0.0 } else { (*s - square).signum() };
-        *s -= (1.0 - moments.beta2) * sign * square;
-        *w += step(*m, *s);
+        *m += new * (g - *m);
+        let sign = if *s == g * g { 0.0 } else { (*s - g * g).signum() };
+        *s -= new_square * sign * g * g;
+        *w -= mean * *m / ((square * *s).sqrt() + eps);
     }
 });

@@ -8,7 +8,7 @@ use crate::nn::Parameters;
 
 /// Adagrad (Duchi et al., 2011): divides by the root of the sum of all squared gradients.
 pub struct Adagrad {
-    memory: Memory<1>,
+    memory: Memory,
     eps: f64,
 }
 
@@ -26,9 +26,9 @@ impl Adagrad {
     }
 }
 
-optimizer!(Adagrad, |optimizer, lr, _steps, decay| {
-    let eps = optimizer.eps;
-    move |w, g, [s]| {
+optimizer!(Adagrad, T, |optimizer, lr, _steps, decay| {
+    let [lr, decay, eps] = [lr, decay, optimizer.eps].map(|constant| constant as T);
+    move |w: &mut T, g: T, [s]: &mut [T; 1]| {
         let g = g + decay * *w;
         *s += g * g;
         *w -= lr * g / (s.sqrt() + eps);
@@ -38,7 +38,7 @@ optimizer!(Adagrad, |optimizer, lr, _steps, decay| {
 /// RMSProp (Tieleman and Hinton, 2012): divides by the root of a decaying mean of squared
 /// gradients.
 pub struct RmsProp {
-    memory: Memory<2>,
+    memory: Memory,
     gamma: f64,
     eps: f64,
     momentum: f64,
@@ -71,11 +71,13 @@ impl RmsProp {
     }
 }
 
-optimizer!(RmsProp, |optimizer, lr, _steps, decay| {
-    let (gamma, eps, momentum) = (optimizer.gamma, optimizer.eps, optimizer.momentum);
-    move |w, g, [s, v]| {
+optimizer!(RmsProp, T, |optimizer, lr, _steps, decay| {
+    let RmsProp { gamma, eps, momentum, .. } = *optimizer;
+    let [lr, decay, gamma, rest, eps, momentum] =
+        [lr, decay, gamma, 1.0 - gamma, eps, momentum].map(|constant| constant as T);
+    move |w: &mut T, g: T, [s, v]: &mut [T; 2]| {
         let g = g + decay * *w;
-        *s = gamma * *s + (1.0 - gamma) * g * g;
+        *s = gamma * *s + rest * g * g;
         *v = momentum * *v + g / (s.sqrt() + eps);
         *w -= lr * *v;
     }
@@ -83,7 +85,7 @@ optimizer!(RmsProp, |optimizer, lr, _steps, decay| {
 
 /// Adadelta (Zeiler, 2012): the size of past changes takes the place of a learning rate.
 pub struct Adadelta {
-    memory: Memory<2>,
+    memory: Memory,
     rho: f64,
     eps: f64,
 }
@@ -108,13 +110,15 @@ impl Adadelta {
     }
 }
 
-optimizer!(Adadelta, |optimizer, lr, _steps, decay| {
-    let (rho, eps) = (optimizer.rho, optimizer.eps);
-    move |w, g, [s, d]| {
+optimizer!(Adadelta, T, |optimizer, lr, _steps, decay| {
+    let Adadelta { rho, eps, .. } = *optimizer;
+    let [lr, decay, rho, rest, eps] =
+        [lr, decay, rho, 1.0 - rho, eps].map(|constant| constant as T);
+    move |w: &mut T, g: T, [s, d]: &mut [T; 2]| {
         let g = g + decay * *w;
-        *s = rho * *s + (1.0 - rho) * g * g;
+        *s = rho * *s + rest * g * g;
         let change = ((*d + eps) / (*s + eps)).sqrt() * g;
-        *d = rho * *d + (1.0 - rho) * change * change;
+        *d = rho * *d + rest * change * change;
         *w -= lr * change;
     }
 });

@@ -9,7 +9,7 @@ use crate::nn::Parameters;
 /// Stochastic gradient descent: `w ← w - lr · g`, or with momentum
 /// `v ← momentum · v + g`, `w ← w - lr · v`.
 pub struct Sgd {
-    memory: Memory<1>,
+    memory: Memory,
     momentum: f64,
     nesterov: bool,
 }
@@ -34,12 +34,18 @@ impl Sgd {
     }
 }
 
-optimizer!(Sgd, |optimizer, lr, _steps, decay| {
-    let (momentum, nesterov) = (optimizer.momentum, optimizer.nesterov);
-    move |w, g, [v]| {
-        let g = g + decay * *w;
-        // The first step finds v = 0, so it is g, as in PyTorch.
-        *v = momentum * *v + g;
-        *w -= lr * if nesterov { g + momentum * *v } else { *v };
+optimizer!(Sgd, T, |optimizer, lr, _steps, decay|
+    if optimizer.momentum == 0.0 => {
+        let (lr, decay) = (lr as T, decay as T);
+        move |w: &mut T, g: T, []: &mut [T; 0]| *w -= lr * (g + decay * *w)
+    }, else {
+        let (lr, decay, momentum) = (lr as T, decay as T, optimizer.momentum as T);
+        let nesterov = optimizer.nesterov;
+        move |w: &mut T, g: T, [v]: &mut [T; 1]| {
+            let g = g + decay * *w;
+            // The first step finds v = 0, so it is g, as in PyTorch.
+            *v = momentum * *v + g;
+            *w -= lr * if nesterov { g + momentum * *v } else { *v };
+        }
     }
-});
+);

@@ -3,31 +3,36 @@
 use std::collections::HashMap;
 
 use crate::{
-    Tensor,
-    dtype::{Element, with_float},
+    DType, Tensor,
+    device::threads,
+    dtype::Element,
     nn::Parameters,
-    ops::{elementwise::zip_in_place, vector::vectorised},
+    ops::{
+        elementwise::{GRAIN, zip_in_place},
+        vector::vectorised,
+    },
 };
 
-/// The parameters of an optimizer, and `N` tensors of their shapes to remember.
-pub(super) struct Memory<const N: usize> {
+/// The parameters of an optimizer, and tensors of their shapes to remember.
+pub(super) struct Memory {
     pub(super) parameters: Parameters,
     pub(super) lr: f64,
     pub(super) weight_decay: f64,
     decays: fn(&str) -> bool,
     /// What the memories hold at first.
     first: f64,
-    states: HashMap<usize, State<N>>,
+    states: HashMap<usize, State>,
 }
 
-struct State<const N: usize> {
+#[derive(Default)]
+struct State {
     steps: i32,
-    memories: [Tensor; N],
+    memories: Vec<Tensor>,
 }
 
-impl<const N: usize> Memory<N> {
+impl Memory {
     #[track_caller]
-    pub(super) fn new(parameters: Parameters, lr: f64) -> Memory<N> {
+    pub(super) fn new(parameters: Parameters, lr: f64) -> Memory {
         assert!(lr >= 0.0, "an optimizer's learning rate must not be {lr}");
         Memory {
             parameters,
@@ -39,7 +44,7 @@ impl<const N: usize> Memory<N> {
         }
     }
 
-    pub(super) fn filled(self, first: f64) -> Memory<N> {
+    pub(super) fn filled(self, first: f64) -> Memory {
         Memory { first, ..self }
     }
 
@@ -49,12 +54,14 @@ impl<const N: usize> Memory<N> {
 
     /// For every parameter with a gradient, makes a rule for this step (told how many the
     /// parameter has had, this one included, and its weight decay) and applies it to every
-    /// element: `rule(value, gradient, memories)`.
-    ///
-    /// Elements are reckoned in `f64` and kept in the parameter's type.
-    pub(super) fn step<R>(&mut self, rule: impl Fn(i32, f64) -> R)
-    where
-        R: Fn(&mut f64, f64, &mut [f64; N]),
+    /// element: `rule(value, gradient, memories)`, in the parameter's type.
+    pub(super) fn step<R32, R64, const N: usize>(
+        &mut self,
+        rule_f32: impl Fn(i32, f64) -> R32,
+        rule_f64: impl Fn(i32, f64) -> R64,
+    ) where
+        R32: Fn(&mut f32, f32, &mut [f32; N]) + Sync,
+        R64: Fn(&mut f64, f64, &mut [f64; N]) + Sync,
     {
         for (i, (name, parameter)) in self.parameters.iter().enumerate() {
             if parameter.is_lazy() {
@@ -62,20 +69,22 @@ impl<const N: usize> Memory<N> {
             }
             let value = parameter.tensor();
             let Some(gradient) = value.grad() else { continue };
-            let state = self.states.entry(i).or_insert_with(|| State {
-                steps: 0,
-                memories: std::array::from_fn(|_| {
-                    let memory = value.detach().zeros_like();
-                    memory.fill_(self.first);
-                    memory
-                }),
+            let state = self.states.entry(i).or_default();
+            state.memories.resize_with(N.max(state.memories.len()), || {
+                let memory = value.detach().zeros_like();
+                memory.fill_(self.first);
+                memory
             });
             state.steps += 1;
             let decay = if (self.decays)(name) { self.weight_decay } else { 0.0 };
-            let rule = rule(state.steps, decay);
-            with_float!(value.dtype(), T => {
-                update::<T, N>(value, &gradient, &state.memories, &rule)
-            });
+            let memories = &state.memories[..N];
+            if value.dtype() == DType::F32 {
+                let rule = rule_f32(state.steps, decay);
+                update::<f32, N>(value, &gradient, memories, &rule);
+            } else {
+                let rule = rule_f64(state.steps, decay);
+                update::<f64, N>(value, &gradient, memories, &rule);
+            }
         }
     }
 }
@@ -83,19 +92,27 @@ impl<const N: usize> Memory<N> {
 fn update<T: Element, const N: usize>(
     value: &Tensor,
     gradient: &Tensor,
-    memories: &[Tensor; N],
-    rule: &impl Fn(&mut f64, f64, &mut [f64; N]),
+    memories: &[Tensor],
+    rule: &(impl Fn(&mut T, T, &mut [T; N]) + Sync),
 ) {
+    let (n, start) = (value.numel(), value.layout.offset);
     let gradient = gradient.contiguous();
     let gradients = gradient.storage.read::<T>();
-    let gradients = &gradients[gradient.layout.offset..];
+    let gradients = &gradients[gradient.layout.offset..][..n];
     let pass = |values: &mut [T]| {
         unlocked(memories, Vec::with_capacity(N), &mut |kept| {
-            let kept = kept.each_mut().map(|memory| &mut **memory);
-            each::<T, _, N>(values, gradients, kept, rule);
+            let values = threads::Shared::new(values);
+            let kept = kept.each_mut().map(|memory| threads::Shared::new(memory));
+            threads::ranges(n, GRAIN, &|range| {
+                let (from, length) = (range.start, range.len());
+                // SAFETY: the ranges are disjoint.
+                let values = unsafe { values.part(from, length) };
+                // SAFETY: as above.
+                let kept = kept.each_ref().map(|kept| unsafe { kept.part(from, length) });
+                each::<T, _, N>(values, &gradients[range], kept, rule);
+            });
         });
     };
-    let (n, start) = (value.numel(), value.layout.offset);
     if value.is_contiguous() {
         value.storage.write::<T>(|values| pass(&mut values[start..start + n]));
     } else {
@@ -107,7 +124,7 @@ fn update<T: Element, const N: usize>(
 }
 
 vectorised! {
-    fn each[T: Element, R: Fn(&mut f64, f64, &mut [f64; N]), const N: usize][T, R, N](
+    fn each[T: Element, R: Fn(&mut T, T, &mut [T; N]), const N: usize][T, R, N](
         values: &mut [T], gradients: &[T], memories: [&mut [T]; N], rule: &R,
     ) {
         // One length for all, so that the loop has no checks.
@@ -115,13 +132,13 @@ vectorised! {
         let gradients = &gradients[..n];
         let memories = memories.map(|memory| &mut memory[..n]);
         for i in 0..n {
-            let mut own = std::array::from_fn(|k| memories[k][i].to_f64());
-            let mut new = values[i].to_f64();
-            rule(&mut new, gradients[i].to_f64(), &mut own);
+            let mut own = std::array::from_fn(|k| memories[k][i]);
+            let mut new = values[i];
+            rule(&mut new, gradients[i], &mut own);
             for k in 0..N {
-                memories[k][i] = T::from_f64(own[k]);
+                memories[k][i] = own[k];
             }
-            values[i] = T::from_f64(new);
+            values[i] = new;
         }
     }
 }
@@ -146,9 +163,11 @@ fn unlocked<T: Element, const N: usize>(
 
 /// What optimizers have in common, around the rule of one: options of weight decay, and the
 /// trait. `$rule` makes, from the optimizer, the learning rate, the number of the step and
-/// the weight decay, what is done to one element.
+/// the weight decay, what is done to one element of type `$T`; `$plain` does so, with fewer
+/// memories, where `$condition` holds.
 macro_rules! optimizer {
-    ($Name:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident| $rule:expr) => {
+    ($Name:ident, $T:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident|
+     $(if $condition:expr => $plain:expr, else)? $rule:block) => {
         impl $Name {
             /// Pulls the parameters towards 0.
             pub fn weight_decay(mut self, weight_decay: f64) -> $Name {
@@ -170,7 +189,30 @@ macro_rules! optimizer {
                 // The rule looks at the options while the memories change.
                 let mut memory = std::mem::take(&mut self.memory);
                 let $optimizer = &*self;
-                memory.step(|$steps, $decay| $rule);
+                let plain = false $(|| $condition)?;
+                if plain {
+                    $(memory.step(
+                        |$steps, $decay| {
+                            type $T = f32;
+                            $plain
+                        },
+                        |$steps, $decay| {
+                            type $T = f64;
+                            $plain
+                        },
+                    );)?
+                } else {
+                    memory.step(
+                        |$steps, $decay| {
+                            type $T = f32;
+                            $rule
+                        },
+                        |$steps, $decay| {
+                            type $T = f64;
+                            $rule
+                        },
+                    );
+                }
                 self.memory = memory;
             }
 
@@ -191,8 +233,8 @@ macro_rules! optimizer {
 
 pub(super) use optimizer;
 
-impl<const N: usize> Default for Memory<N> {
-    fn default() -> Memory<N> {
+impl Default for Memory {
+    fn default() -> Memory {
         Memory::new(Parameters::new(), 0.0)
     }
 }

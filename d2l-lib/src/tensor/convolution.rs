@@ -1,6 +1,6 @@
 //! Convolutions of images, as the book means them: cross-correlations.
 
-use super::{Tensor, create::constant};
+use super::Tensor;
 use crate::{
     autograd::record,
     dtype::{DType, with_float},
@@ -9,7 +9,6 @@ use crate::{
         window::{Window, lengths},
     },
     shape::Shape,
-    tensor::Value,
 };
 
 impl Tensor {
@@ -43,7 +42,7 @@ impl Tensor {
         let [n, _, h, w] = lengths(&x);
         let [o, c, kh, kw] = lengths(&weight);
         let window = Window { kernel: [kh, kw], stride, padding };
-        let Some([oh, ow]) = window.places([h, w]) else {
+        let Some(places) = window.places([h, w]) else {
             panic!(
                 "conv2d: a kernel of shape {:?} is larger than images of shape {:?} padded by \
                  {padding:?}",
@@ -51,59 +50,61 @@ impl Tensor {
                 x.shape()
             )
         };
-        let sizes = Convolution {
-            window,
-            images: n,
-            channels: [c, o],
-            image: [h, w],
-            places: [oh, ow],
-        };
+        let sizes =
+            Convolution { window, images: n, channels: [c, o], image: [h, w], places };
         let (x, weight) = (x.contiguous(), weight.contiguous());
         let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
-        let out = with_float!(dtype, T => {
-            let bias = bias.as_ref().map(|bias| (bias.storage.read::<T>(), bias.layout.offset));
-            let bias = bias.as_ref().map_or(&[][..], |(bias, at)| &bias[*at..][..o]);
-            let (x_values, weights) = (x.storage.read::<T>(), weight.storage.read::<T>());
-            let (x_values, weights) =
-                (&x_values[x.layout.offset..], &weights[weight.layout.offset..]);
-            let weights = &weights[..weight.numel()];
-            Tensor::filled(Shape::new(&[n, o, oh, ow]), |out| {
-                sizes.forward::<T>(x_values, weights, bias, out)
-            })
-        });
+        let out = forward(&sizes, &x, &weight, bias.as_ref());
         let inputs = [Some(&x), Some(&weight), bias.as_ref()];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
         record("conv2d", out, &inputs, |tape, _| {
             tape.edge(&x, || {
-                let (weight, shape) = (weight.saved(), x.layout.shape);
-                move |g: &Tensor| {
-                    let g = g.contiguous();
-                    with_float!(dtype, T => {
-                        let (g_values, weights) = (g.storage.read::<T>(), weight.storage.read::<T>());
-                        let weights = &weights[weight.layout.offset..][..weight.numel()];
-                        Tensor::filled(shape, |out| {
-                            sizes.input_gradient::<T>(&g_values[g.layout.offset..], weights, out)
-                        })
-                    })
-                }
+                let weight = weight.saved();
+                move |g: &Tensor| input_gradient(&sizes, &g.contiguous(), &weight)
             });
             tape.edge(&weight, || {
-                let (x, shape) = (x.saved(), weight.layout.shape);
-                move |g: &Tensor| {
-                    let g = g.contiguous();
-                    with_float!(dtype, T => {
-                        let (g_values, x_values) = (g.storage.read::<T>(), x.storage.read::<T>());
-                        let x_values = &x_values[x.layout.offset..];
-                        Tensor::filled(shape, |out| {
-                            sizes.weight_gradient::<T>(x_values, &g_values[g.layout.offset..], out)
-                        })
-                    })
-                }
+                let x = x.saved();
+                move |g: &Tensor| weight_gradient(&sizes, &x, &g.contiguous())
             });
             if let Some(bias) = &bias {
                 tape.edge(bias, || |g: &Tensor| g.sum_axis([0, 2, 3]));
             }
         })
+    }
+
+    /// Slides the kernels `weight` over the sequences.
+    ///
+    /// `(n, c, t) ⋆ (o, c, k) → (n, o, (t + 2·padding - k) / stride + 1)`, and `bias` of shape
+    /// `(o)` added. Before and after the sequence there are zeros.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, the stride is 0, or the kernel is longer than the padded
+    /// sequence.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::arange(0.0..4.0).reshape([1, 1, 4]);
+    /// let y = x.conv1d(&tensor([[[1.0, 10.0]]]), None, 1, 0);
+    /// assert_eq!(y.to_vec(), [10.0, 21.0, 32.0]);
+    /// ```
+    #[track_caller]
+    pub fn conv1d(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        stride: usize,
+        padding: usize,
+    ) -> Tensor {
+        assert!(
+            self.ndim() == 3 && weight.ndim() == 3,
+            "conv1d: kernels of shape {:?} do not fit sequences of shape {:?}",
+            weight.shape(),
+            self.shape()
+        );
+        // Sequences are images of one row.
+        let (x, weight) = (self.unsqueeze(2), weight.unsqueeze(2));
+        x.conv2d(&weight, bias, [1, stride], [0, padding]).squeeze(2)
     }
 
     /// The convolution that undoes the shapes of [`conv2d`](Tensor::conv2d): every element of
@@ -147,10 +148,81 @@ impl Tensor {
                 x.shape()
             )
         };
-        let kernels = weight.reshape([c, o * kh * kw]).t();
-        let columns = kernels.matmul(&x.reshape([n, c, h * w]));
-        with_bias(fold(&columns, window, [n, o, oh, ow], [h, w]), bias)
+        // The convolution that goes the other way; what it does to gradients is done here to
+        // the images.
+        let sizes = Convolution {
+            window,
+            images: n,
+            channels: [o, c],
+            image: [oh, ow],
+            places: [h, w],
+        };
+        let (x, weight) = (x.contiguous(), weight.contiguous());
+        let out = input_gradient(&sizes, &x, &weight);
+        let out = record("conv2d_transposed", out, &[&x, &weight], |tape, _| {
+            tape.edge(&x, || {
+                let weight = weight.saved();
+                move |g: &Tensor| forward(&sizes, &g.contiguous(), &weight, None)
+            });
+            tape.edge(&weight, || {
+                let x = x.saved();
+                move |g: &Tensor| weight_gradient(&sizes, &g.contiguous(), &x)
+            });
+        });
+        match bias {
+            Some(bias) => out + bias.reshape([-1, 1, 1]),
+            None => out,
+        }
     }
+}
+
+/// The convolution of contiguous images, kernels and biases of one dtype.
+#[track_caller]
+fn forward(
+    sizes: &Convolution,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Tensor {
+    let [oh, ow] = sizes.places;
+    let shape = Shape::new(&[sizes.images, sizes.channels[1], oh, ow]);
+    with_float!(x.dtype(), T => {
+        let bias = bias.map(|bias| (bias.storage.read::<T>(), bias.layout.offset));
+        let bias = bias.as_ref().map_or(&[][..], |(bias, at)| &bias[*at..][..sizes.channels[1]]);
+        let (x_values, weights) = (x.storage.read::<T>(), weight.storage.read::<T>());
+        let weights = &weights[weight.layout.offset..][..weight.numel()];
+        Tensor::filled(shape, |out| {
+            sizes.forward::<T>(&x_values[x.layout.offset..], weights, bias, out)
+        })
+    })
+}
+
+/// The gradient of the images from that of the result.
+#[track_caller]
+fn input_gradient(sizes: &Convolution, g: &Tensor, weight: &Tensor) -> Tensor {
+    let [h, w] = sizes.image;
+    let shape = Shape::new(&[sizes.images, sizes.channels[0], h, w]);
+    with_float!(g.dtype(), T => {
+        let (values, weights) = (g.storage.read::<T>(), weight.storage.read::<T>());
+        let weights = &weights[weight.layout.offset..][..weight.numel()];
+        Tensor::filled(shape, |out| {
+            sizes.input_gradient::<T>(&values[g.layout.offset..], weights, out)
+        })
+    })
+}
+
+/// The gradient of the kernels from that of the result.
+#[track_caller]
+fn weight_gradient(sizes: &Convolution, x: &Tensor, g: &Tensor) -> Tensor {
+    let [kh, kw] = sizes.window.kernel;
+    let shape = Shape::new(&[sizes.channels[1], sizes.channels[0], kh, kw]);
+    with_float!(g.dtype(), T => {
+        let (values, x_values) = (g.storage.read::<T>(), x.storage.read::<T>());
+        let x_values = &x_values[x.layout.offset..];
+        Tensor::filled(shape, |out| {
+            sizes.weight_gradient::<T>(x_values, &values[g.layout.offset..], out)
+        })
+    })
 }
 
 /// The dtype of a convolution whose shapes fit; `channels` is the axis of `weight` that
@@ -182,60 +254,4 @@ fn expect_images(
         );
     }
     DType::promote((x.dtype(), 4), (weight.dtype(), 4)).to_float()
-}
-
-#[track_caller]
-fn with_bias(out: Tensor, bias: Option<&Tensor>) -> Tensor {
-    match bias {
-        Some(bias) => out + bias.reshape([-1, 1, 1]),
-        None => out,
-    }
-}
-
-/// What the window sees: `(n, c, h, w) → (n, c·kh·kw, oh·ow)`.
-#[track_caller]
-fn unfold(x: &Tensor, window: Window, places: [usize; 2]) -> Tensor {
-    let [n, c, h, w] = lengths(x);
-    let rows = c * window.kernel[0] * window.kernel[1];
-    let shape = Shape::new(&[n, rows, places[0] * places[1]]);
-    let out = with_float!(x.dtype(), T => {
-        let values = x.to_vec_of::<T>();
-        let mut out = vec![T::default(); shape.numel()];
-        let (image, size) = (c * h * w, rows * places[0] * places[1]);
-        if image * size > 0 {
-            for (image, out) in values.chunks_exact(image).zip(out.chunks_exact_mut(size)) {
-                window.unfold(image, [h, w], places, out);
-            }
-        }
-        Tensor::new(out, shape)
-    });
-    record("unfold", out, &[x], |tape, _| {
-        tape.edge(x, || move |g: &Tensor| fold(g, window, [n, c, h, w], places));
-    })
-}
-
-/// The sum of the columns where the window took them: the transpose of [`unfold`].
-#[track_caller]
-fn fold(
-    columns: &Tensor,
-    window: Window,
-    [n, c, h, w]: [usize; 4],
-    places: [usize; 2],
-) -> Tensor {
-    let size = c * window.kernel[0] * window.kernel[1] * places[0] * places[1];
-    let shape = Shape::new(&[n, c, h, w]);
-    if size * shape.numel() == 0 {
-        return constant(shape, columns.dtype(), Value::Int(0));
-    }
-    let out = with_float!(columns.dtype(), T => {
-        let values = columns.to_vec_of::<T>();
-        let mut out = vec![T::default(); shape.numel()];
-        for (columns, image) in values.chunks_exact(size).zip(out.chunks_exact_mut(c * h * w)) {
-            window.fold(columns, [h, w], places, image);
-        }
-        Tensor::new(out, shape)
-    });
-    record("fold", out, &[columns], |tape, _| {
-        tape.edge(columns, || move |g: &Tensor| unfold(g, window, places));
-    })
 }

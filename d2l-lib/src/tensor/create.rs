@@ -171,6 +171,6 @@ pub(crate) fn constant(shape: Shape, dtype: DType, value: Value) -> Tensor {
             Value::Bool(value) => T::from_i64(value.into()),
             Value::Tensor(value) => T::from_f64(value.item()),
         };
-        Tensor::new(vec![value; shape.numel()], shape)
+        Tensor::filled(shape, |out: &mut [T]| out.fill(value))
     })
 }

@@ -2,6 +2,7 @@
 
 mod activation;
 mod arith;
+pub(crate) mod attention;
 mod compare;
 mod convolution;
 mod create;
@@ -18,6 +19,7 @@ mod normalize;
 mod pick;
 mod pointwise;
 mod pooling;
+pub(crate) mod recurrent;
 mod reduce;
 mod softmax;
 mod solve;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 use crate::{
     autograd::Node,
-    device::{Device, Storage},
+    device::{Buffer, Device, Storage},
     dtype::{DType, Element, with_dtype},
     interrupt,
     layout::{Layout, Row, walk},
@@ -86,6 +88,17 @@ impl Tensor {
         interrupt::check();
         Tensor {
             storage: Storage::filled(shape.numel(), fill),
+            layout: Layout::contiguous(shape),
+            dtype: T::DTYPE,
+            node: None,
+        }
+    }
+
+    /// The tensor with these elements, row after row.
+    pub(crate) fn of_buffer<T: Element>(buffer: Buffer<T>, shape: Shape) -> Tensor {
+        debug_assert_eq!(buffer.len(), shape.numel());
+        Tensor {
+            storage: Storage::of_buffer(buffer),
             layout: Layout::contiguous(shape),
             dtype: T::DTYPE,
             node: None,

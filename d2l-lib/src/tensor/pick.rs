@@ -3,8 +3,12 @@
 use super::{Tensor, Value, create::constant};
 use crate::{
     autograd::record,
+    device::threads,
     dtype::{DType, with_dtype, with_float},
-    ops::number::{Number, with_number},
+    ops::{
+        elementwise::GRAIN,
+        number::{Number, with_number},
+    },
     shape::{Shape, axis_of},
 };
 
@@ -112,12 +116,14 @@ impl Tensor {
         let out = with_dtype!(self.dtype(), T => {
             let table = self.contiguous();
             let values = table.storage.read::<T>();
-            let start = table.layout.offset;
-            let mut out: Vec<T> = Vec::with_capacity(rows.len() * width);
-            for &row in &rows {
-                out.extend_from_slice(&values[start + row * width..start + (row + 1) * width]);
-            }
-            Tensor::new(out, shape)
+            let values = &values[table.layout.offset..];
+            Tensor::filled(shape, |out: &mut [T]| {
+                threads::rows_mut(out, width, GRAIN.div_ceil(width), &|first, out| {
+                    for (&row, out) in rows[first..].iter().zip(out.chunks_exact_mut(width)) {
+                        out.copy_from_slice(&values[row * width..][..width]);
+                    }
+                });
+            })
         });
         let (from, dtype) = (self.layout.shape, self.dtype());
         record(op, out, &[self], |tape, _| {
@@ -125,9 +131,11 @@ impl Tensor {
                 move |g: &Tensor| {
                     let whole = constant(from, dtype, Value::Float(0.0));
                     with_float!(dtype, T => {
-                        let g = g.to_vec_of::<T>();
+                        let g = g.contiguous();
+                        let values = g.storage.read::<T>();
+                        let values = &values[g.layout.offset..];
                         whole.storage.write::<T>(|out| {
-                            for (&row, g) in rows.iter().zip(g.chunks(width.max(1))) {
+                            for (&row, g) in rows.iter().zip(values.chunks(width.max(1))) {
                                 let out = &mut out[row * width..(row + 1) * width];
                                 out.iter_mut().zip(g).for_each(|(out, g)| *out += g);
                             }

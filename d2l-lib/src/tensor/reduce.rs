@@ -72,11 +72,13 @@ fn count(x: &Tensor, flags: &[bool]) -> usize {
 
 #[track_caller]
 fn sum(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
-    let out = with_dtype!(x.dtype(), T => if T::DTYPE.is_float() {
-        reduce::sum::<T, T>(x, flags, T::to_sum, reduce::from_sum::<T>)
-    } else {
-        reduce::sum::<T, i64>(x, flags, T::to_sum, Element::to_i64)
-    });
+    let out = match x.dtype() {
+        DType::F32 => reduce::sum_floats::<f32>(x, flags, |sum| sum as f32),
+        DType::F64 => reduce::sum_floats::<f64>(x, flags, |sum| sum),
+        other => with_dtype!(other, T => {
+            reduce::sum::<T, i64>(x, flags, T::to_sum, Element::to_i64)
+        }),
+    };
     let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
     record("sum", finish(out, flags, reduced), &[x], |tape, _| {
         tape.edge(x, || move |g: &Tensor| g.reshape_to(kept).expand(from));
@@ -88,7 +90,7 @@ fn mean(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let n = count(x, flags) as f64;
     let x = &x.to_dtype(x.dtype().to_float());
     let out = with_float!(x.dtype(), T => {
-        reduce::sum::<T, T>(x, flags, T::to_sum, |sum| (sum / n) as T)
+        reduce::sum_floats::<T>(x, flags, |sum| (sum / n) as T)
     });
     let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
     record("mean", finish(out, flags, reduced), &[x], |tape, _| {

@@ -10,6 +10,13 @@ use crate::{
     tensor::Value,
 };
 
+/// What is made of every row.
+#[derive(Clone, Copy)]
+enum Rows {
+    Softmax,
+    Log,
+}
+
 impl Tensor {
     /// Numbers between 0 and 1 that add up to 1 along `axis`: `exp(x) / Σ exp(x)`, without
     /// overflow.
@@ -22,30 +29,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn softmax(&self, axis: i64) -> Tensor {
-        let axis = axis_of("softmax", axis, self.ndim());
-        let x = self.with_last(axis);
-        let length = x.shape()[x.ndim() - 1];
-        let out = with_float!(x.dtype(), T => {
-            let values = x.storage.read::<T>();
-            Tensor::filled(x.layout.shape, |out| {
-                rows::softmax::<T>(&values[x.layout.offset..], length, out)
-            })
-        });
-        let y = out.clone();
-        let out = record("softmax", out, &[&x], |tape, _| {
-            tape.edge(&x, || {
-                move |g: &Tensor| {
-                    let g = g.contiguous();
-                    with_float!(g.dtype(), T => {
-                        let (y, values) = (y.storage.read::<T>(), g.storage.read::<T>());
-                        Tensor::filled(g.layout.shape, |out| {
-                            rows::softmax_gradient::<T>(&y, &values[g.layout.offset..], length, out)
-                        })
-                    })
-                }
-            });
-        });
-        out.without_last(axis)
+        self.by_rows("softmax", axis, Rows::Softmax)
     }
 
     /// The logarithm of [`softmax`](Tensor::softmax), computed without losing small
@@ -59,24 +43,34 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn log_softmax(&self, axis: i64) -> Tensor {
-        let axis = axis_of("log_softmax", axis, self.ndim());
+        self.by_rows("log_softmax", axis, Rows::Log)
+    }
+
+    /// A function of the rows along `axis`, whose gradient needs only its result.
+    #[track_caller]
+    fn by_rows(&self, op: &'static str, axis: i64, rows: Rows) -> Tensor {
+        let axis = axis_of(op, axis, self.ndim());
         let x = self.with_last(axis);
         let length = x.shape()[x.ndim() - 1];
         let out = with_float!(x.dtype(), T => {
             let values = x.storage.read::<T>();
-            Tensor::filled(x.layout.shape, |out| {
-                rows::log_softmax::<T>(&values[x.layout.offset..], length, out)
+            let values = &values[x.layout.offset..];
+            Tensor::filled(x.layout.shape, |out| match rows {
+                Rows::Softmax => rows::softmax::<T>(values, length, out),
+                Rows::Log => rows::log_softmax::<T>(values, length, out),
             })
         });
-        let y = out.clone();
-        let out = record("log_softmax", out, &[&x], |tape, _| {
+        let out = record(op, out, &[&x], |tape, y| {
             tape.edge(&x, || {
+                let y = y.saved();
                 move |g: &Tensor| {
                     let g = g.contiguous();
                     with_float!(g.dtype(), T => {
-                        let (y, values) = (y.storage.read::<T>(), g.storage.read::<T>());
-                        Tensor::filled(g.layout.shape, |out| {
-                            rows::log_softmax_gradient::<T>(&y, &values[g.layout.offset..], length, out)
+                        let (y, g_values) = (y.storage.read::<T>(), g.storage.read::<T>());
+                        let g_values = &g_values[g.layout.offset..];
+                        Tensor::filled(g.layout.shape, |out| match rows {
+                            Rows::Softmax => rows::softmax_gradient::<T>(&y, g_values, length, out),
+                            Rows::Log => rows::log_softmax_gradient::<T>(&y, g_values, length, out),
                         })
                     })
                 }
