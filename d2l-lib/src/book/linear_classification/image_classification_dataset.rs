@@ -36,13 +36,13 @@ pub struct FashionMnist {
 
 impl FashionMnist {
     /// The whole set if the environment variable `D2L_DATA` names its folder, else the sample
-    /// in the crate; in batches of 64.
+    /// in the crate; in batches of 256.
     ///
     /// # Errors
     /// If the files are there and damaged.
     pub fn new() -> Result<FashionMnist, FileError> {
         let [train, val] = [Split::Train, Split::Test].map(d2l::data::fashion_mnist);
-        Ok(FashionMnist { train: train?, val: val?, batch_size: 64 })
+        Ok(FashionMnist { train: train?, val: val?, batch_size: 256 })
     }
 
     /// The same data in batches of another size.
@@ -71,7 +71,7 @@ impl DataModule for FashionMnist {
 }
 
 //@ image-classification-dataset.md#show-images
-/// Grey pictures in rows and columns, with titles above them; as many as there is room for.
+/// Grey pictures in rows and columns, with titles; as many as there is room for.
 ///
 /// `images` has the shape `(n, height, width)` or `(n, 1, height, width)`.
 ///
@@ -87,7 +87,12 @@ impl DataModule for FashionMnist {
 ///
 /// *Defined in “The Image Classification Dataset” of Deep Learning in Rust.*
 #[track_caller]
-pub fn show_images(images: &Tensor, rows: usize, columns: usize, titles: &[&str]) -> Figure {
+pub fn show_images(
+    images: &Tensor,
+    rows: usize,
+    columns: usize,
+    titles: &[&str],
+) -> Figure {
     let images = if images.ndim() == 4 { images.squeeze(1) } else { images.clone() };
     assert!(images.ndim() == 3, "show_images: pictures of shape {:?}", images.shape());
     let panels = images.unbind(0).into_iter().take(rows * columns).enumerate();

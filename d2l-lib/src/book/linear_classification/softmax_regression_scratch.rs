@@ -5,7 +5,7 @@
 use d2l::prelude::*;
 
 //@ softmax-regression-scratch.md#cross-entropy-scratch
-/// The mean cross-entropy of scores `(n, classes)` for the classes `y`, `(n)`, written by hand.
+/// The mean cross-entropy of scores `(n, classes)` for classes `y`, `(n)`, by hand.
 ///
 /// ```
 /// use d2l::{classification::cross_entropy_scratch, prelude::*};
@@ -25,7 +25,7 @@ pub fn cross_entropy_scratch(scores: &Tensor, y: &Tensor) -> Tensor {
 //@ softmax-regression-scratch.md#softmax-regression-scratch
 use d2l::nn::{self, Parameter};
 
-/// Softmax regression with everything written by hand: `(n, …) → (n, num_outputs)`, scores.
+/// Softmax regression with everything written by hand: `(n, …) → (n, num_outputs)`.
 ///
 /// ```
 /// use d2l::{classification::SoftmaxRegressionScratch, prelude::*};
@@ -46,12 +46,10 @@ pub struct SoftmaxRegressionScratch {
 
 impl SoftmaxRegressionScratch {
     /// A model of so many features and classes, to be trained with learning rate `lr`.
-    pub fn new(num_inputs: usize, num_outputs: usize, lr: f64) -> SoftmaxRegressionScratch {
-        SoftmaxRegressionScratch {
-            w: Parameter::new(Tensor::normal(0.0, 0.01, [num_inputs, num_outputs])),
-            b: Parameter::new(Tensor::zeros(num_outputs)),
-            lr,
-        }
+    pub fn new(num_inputs: usize, num_outputs: usize, lr: f64) -> Self {
+        let w = Tensor::normal(0.0, 0.01, [num_inputs, num_outputs]);
+        let b = Tensor::zeros(num_outputs);
+        Self { w: Parameter::new(w), b: Parameter::new(b), lr }
     }
 }
 
