@@ -10,6 +10,7 @@
 pub mod engine;
 pub mod install;
 mod shell;
+mod syntax;
 pub mod wire;
 
 pub use shell::run;

@@ -106,6 +106,14 @@ impl EvcxrEngine {
         std::thread::sleep(Duration::from_millis(5));
         while drain() {}
         let outcome = match result {
+            // A panic is no error there: only what it prints tells it.
+            Ok(_)
+                if errors.contains("' panicked at ")
+                    || errors.contains(") panicked at ") =>
+            {
+                let failed = anyhow::anyhow!("the cell panicked").into();
+                Outcome::Failed(cell_error(cell, failed, &errors))
+            }
             Ok(outputs) => {
                 if !errors.is_empty() {
                     sink(Event::Stderr(errors));

@@ -9,11 +9,14 @@ pub(super) fn is_complete(code: &str) -> IsCompleteReply {
         .filter(|line| !line.trim_start().starts_with([':', '#']) || line.contains("#["))
         .map(|line| format!("{line}\n"))
         .collect();
-    match syn::parse_str::<syn::Block>(&format!("{{{code}\n}}")) {
-        Ok(_) => IsCompleteReply::complete(),
-        Err(error) => {
+    let block = format!("{{{code}\n}}");
+    let parse = || syn::parse_str::<syn::Block>(&block).map_err(|e| e.to_string()).err();
+    match crate::syntax::with_room(&block, parse) {
+        // What cannot be parsed here the compiler may still understand.
+        None | Some(None) => IsCompleteReply::complete(),
+        Some(Some(error)) => {
             let open = open_brackets(&code);
-            if open > 0 || error.to_string().contains("unexpected end of input") {
+            if open > 0 || error.contains("unexpected end of input") {
                 IsCompleteReply::incomplete("    ".repeat(open))
             } else {
                 IsCompleteReply::invalid()

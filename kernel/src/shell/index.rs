@@ -129,6 +129,10 @@ impl Index {
     }
 
     fn read(&mut self, code: &str, seen: Seen) {
+        crate::syntax::with_room(code, || self.read_here(code, seen));
+    }
+
+    fn read_here(&mut self, code: &str, seen: Seen) {
         let parse = |input: syn::parse::ParseStream| syn::Block::parse_within(input);
         let file = syn::parse_file(code).map(|file| file.items).or_else(|_| {
             let statements = syn::parse::Parser::parse_str(parse, code)?;

@@ -60,7 +60,6 @@ async fn serve(connection: &ConnectionInfo, config: EngineConfig) -> anyhow::Res
     });
     if let Some(source) = config.prelude.as_ref().map(|prelude| prelude.source.clone()) {
         let known = known.clone();
-        // A thread of its own, also because the parser keeps what it has read for its thread.
         std::thread::spawn(move || {
             let mut index = Index::default();
             index.read_crate(&source);

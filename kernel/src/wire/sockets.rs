@@ -36,6 +36,9 @@ pub(crate) async fn bind(connection: &ConnectionInfo) -> Result<Sockets, ZmqErro
     control.bind(&connection.control_url()).await?;
     let mut stdin = RouterSocket::new();
     stdin.bind(&connection.stdin_url()).await?;
+    // Not XPUB with its `iopub_welcome` (JEP 65): this library's waits for the slowest reader, so one
+    // front end that stopped would stop the output of all; its PUB keeps 100,000 messages and goes on.
+    // Clients do without: they ask until a reply and its status have come.
     let mut iopub = PubSocket::new();
     iopub.bind(&connection.iopub_url()).await?;
     let mut heartbeat = RepSocket::new();

@@ -21,6 +21,15 @@ pub struct Session {
     pub interrupt: bool,
 }
 
+/// What a cell did.
+#[derive(Debug)]
+pub struct Seen {
+    /// Its value as text, empty if it has none.
+    pub value: Result<String, CellError>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
 impl Session {
     /// A session without a prelude.
     pub fn new() -> Self {
@@ -70,6 +79,13 @@ impl Session {
             Outcome::Done(value) => Ok(value),
             Outcome::Failed(error) => Err(error),
         }
+    }
+
+    /// Runs a cell and says what it did.
+    pub fn see(&mut self, code: &str) -> Seen {
+        let value = self.run(code);
+        let value = value.map(|v| v.map_or(String::new(), |v| v["text/plain"].clone()));
+        Seen { value, stdout: self.stdout.clone(), stderr: self.stderr.clone() }
     }
 
     /// Runs a cell that must succeed; its value as text, or nothing.

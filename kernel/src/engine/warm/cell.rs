@@ -3,7 +3,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use syn::spanned::Spanned;
 
@@ -18,6 +18,10 @@ pub(super) struct Cell {
     pub(super) last: Option<Range<usize>>,
     /// Names that `let` binds at top level: name, mutable.
     pub(super) bindings: Vec<(String, bool)>,
+    /// Name that `let` binds → every identifier of that statement.
+    pub(super) origins: BTreeMap<String, BTreeSet<String>>,
+    /// Those of `bindings` that are bound to a closure.
+    pub(super) closures: BTreeSet<String>,
     /// Every identifier of the statements and the last expression.
     pub(super) idents: BTreeSet<String>,
     /// `?` stands at top level.
@@ -53,6 +57,10 @@ pub(super) struct Item {
 
 /// Splits a cell; an error of the parser is left to the compiler, which says it better.
 pub(super) fn split(code: &str) -> Option<Cell> {
+    crate::syntax::with_room(code, || split_here(code)).flatten()
+}
+
+fn split_here(code: &str) -> Option<Cell> {
     let block: Statements = syn::parse_str(code).ok()?;
     let mut cell = Cell::default();
     let count = block.0.len();
@@ -69,7 +77,19 @@ pub(super) fn split(code: &str) -> Option<Cell> {
                 cell.uses_try |= mentions_try(&statement);
                 cell.uses_await |= mentions_await(&statement);
                 if let syn::Stmt::Local(local) = &statement {
-                    bind(&local.pat, &mut cell.bindings);
+                    let mut bound = Vec::new();
+                    bind(&local.pat, &mut bound);
+                    let mut idents = BTreeSet::new();
+                    collect_idents(statement.to_token_stream(), &mut idents);
+                    let init = local.init.as_ref().map(|init| &*init.expr);
+                    for (name, mutable) in bound {
+                        if matches!(init, Some(syn::Expr::Closure(_))) {
+                            cell.closures.insert(name.clone());
+                        }
+                        cell.origins.insert(name.clone(), idents.clone());
+                        cell.bindings.retain(|(other, _)| *other != name);
+                        cell.bindings.push((name, mutable));
+                    }
                 }
                 let is_value = match &statement {
                     syn::Stmt::Expr(_, semicolon) => semicolon.is_none(),

@@ -3,26 +3,32 @@
 mod cell;
 mod dep;
 mod diagnostic;
+mod frame;
+mod incoming;
+mod learn;
+mod report;
 mod runner;
 mod server;
 mod session;
+mod stop;
 mod support;
 
 use super::{
-    CellDiagnostic, CellError, CellSource, EngineConfig, EngineError, ErrorKind, Event,
-    Execution, Outcome,
+    CellSource, EngineConfig, EngineError, ErrorKind, Event, Execution, Outcome,
 };
 use diagnostic::Message;
+use learn::{closure_types, learn, variable_types};
+use report::{Sources, compile_error, failure, panic_error};
 use runner::{End, Runner};
-use server::{Emit, Server};
+use server::{Emit, Server, link};
 use session::{Generated, Plan, Session, Variable};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use support::Support;
 
-pub(in crate::engine) use runner::Stop;
+pub(in crate::engine) use stop::Stop;
 
 /// How often a cell is compiled anew with a better plan before its errors are shown.
 const ATTEMPTS: usize = 6;
@@ -38,16 +44,9 @@ pub(super) struct WarmEngine {
     session: Session,
     /// The crates that `:dep` asked for, each with what Cargo is told of it.
     wanted: BTreeMap<String, String>,
-    sources: BTreeMap<u64, Source>,
+    sources: Sources,
     work: tempfile::TempDir,
     next: u64,
-}
-
-/// A compiled cell's text, to say where a panic was.
-#[derive(Debug)]
-struct Source {
-    generated: Generated,
-    text: String,
 }
 
 impl WarmEngine {
@@ -71,7 +70,7 @@ impl WarmEngine {
             runner,
             session: Session::default(),
             wanted: BTreeMap::new(),
-            sources: BTreeMap::new(),
+            sources: Sources::default(),
             work,
             next: 1,
         })
@@ -175,17 +174,16 @@ impl WarmEngine {
         let (generated, plan) = match self.compile(id, text, cell.as_ref(), &folder)? {
             Ok(compiled) => compiled,
             Err((messages, generated)) => {
-                return Ok(Outcome::Failed(
-                    self.compile_error(&messages, &generated, id, text, name),
-                ));
+                let gone = &self.session.gone;
+                let error = compile_error(&messages, &generated, gone, id, text, name);
+                return Ok(Outcome::Failed(error));
             }
         };
         let cell = cell.unwrap_or_default();
         let library = folder.join("cell.so");
         link(&folder.join("srv.o"), &library)?;
         let types = variable_types(&folder);
-        let source = Source { generated, text: text.to_owned() };
-        self.sources.insert(id, source);
+        self.sources.insert(id, generated, text);
 
         let end = self.runner.run(id, &library, sink);
         if self.runner.died_before() {
@@ -200,10 +198,7 @@ impl WarmEngine {
         }
         let rolled_back = matches!(end, End::Died { kept: true, .. });
         for name in plan.not_stored.iter().filter(|_| !rolled_back) {
-            self.session.variables.remove(name);
-            let why =
-                "it was moved, or borrows from another variable, in an earlier cell";
-            self.session.gone.insert(name.clone(), why.into());
+            self.session.lose(name, &cell);
         }
         match end {
             End::Done(value) => {
@@ -225,7 +220,7 @@ impl WarmEngine {
                 let interrupted = self.runner.was_interrupted();
                 let kind =
                     if interrupted { ErrorKind::Interrupted } else { ErrorKind::Panic };
-                let place = self.panic_place(&file, line, column, id);
+                let place = self.sources.place(&file, line, column, id);
                 Ok(Outcome::Failed(panic_error(kind, message, place, name, text)))
             }
             End::Returned(message) => {
@@ -349,179 +344,6 @@ impl WarmEngine {
         }
         unreachable!("the loop returns")
     }
-
-    fn compile_error(
-        &self,
-        messages: &[Message],
-        generated: &Generated,
-        id: u64,
-        text: &str,
-        name: &str,
-    ) -> CellError {
-        let mut diagnostics: Vec<CellDiagnostic> = messages
-            .iter()
-            .map(|m| diagnostic::in_cell_coordinates(m, generated, id, text))
-            .collect();
-        for d in &mut diagnostics {
-            for (variable, why) in &self.session.gone {
-                if d.message.contains(&format!("`{variable}`"))
-                    && d.message.contains("cannot find")
-                {
-                    d.notes.push(format!(
-                        "note: `{variable}` is not kept from an earlier cell: {why}"
-                    ));
-                    d.notes.push("help: clone it before, or do both in one cell".into());
-                }
-            }
-        }
-        if diagnostics.is_empty() {
-            return failure(
-                ErrorKind::Internal,
-                "the compiler gave no object and no message".into(),
-                name,
-            );
-        }
-        let all = |ansi| {
-            let each =
-                diagnostics.iter().map(|d| diagnostic::render(d, name, text, ansi));
-            each.collect::<Vec<_>>().join("\n")
-        };
-        let (plain, ansi) = (all(false), all(true));
-        let message = diagnostics[0].message.clone();
-        CellError { kind: ErrorKind::Compile, message, diagnostics, plain, ansi }
-    }
-
-    /// Where in the running cell a panic was, if it was in code of a cell.
-    fn panic_place(
-        &self,
-        file: &str,
-        line: usize,
-        column: usize,
-        id: u64,
-    ) -> Option<(usize, usize)> {
-        let path = PathBuf::from(file);
-        let number: u64 = path.parent()?.file_name()?.to_str()?.parse().ok()?;
-        let source = self.sources.get(&number).filter(|_| path.ends_with("cell.rs"))?;
-        let code = &source.generated.code;
-        let start: usize =
-            code.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
-        let within: usize = code[start..]
-            .chars()
-            .take(column.saturating_sub(1))
-            .map(char::len_utf8)
-            .sum();
-        let (cell, offset) = source.generated.origin(start + within)?;
-        (cell == id).then(|| diagnostic::position(&self.sources[&cell].text, offset))
-    }
-}
-
-/// Improves the plan by what errors say about our own code; false if they are all the user's.
-fn learn(messages: &[Message], generated: &Generated, plan: &mut Plan) -> bool {
-    let before =
-        (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque);
-    for message in messages {
-        let mut blamed = Vec::new();
-        for (start, end, primary, _) in &message.places {
-            let touches = |range: &std::ops::Range<usize>| {
-                range.start <= *start && *end <= range.end
-            };
-            if let Some((_, name)) =
-                generated.stores.iter().find(|(range, _)| touches(range))
-            {
-                blamed.push((*primary, name));
-            } else if !generated.show.is_empty() && touches(&generated.show) {
-                plan.opaque = true;
-            }
-        }
-        // "cannot move out of `v`: borrowed, and later used here": the later one is the borrow.
-        let borrows = blamed.iter().any(|(primary, _)| !primary);
-        for (_, name) in blamed.iter().filter(|(primary, _)| !(borrows && *primary)) {
-            plan.stored_as.remove(*name);
-            plan.not_stored.insert((*name).clone());
-        }
-    }
-    if generated.reduced && !plan.all_items {
-        plan.all_items = true;
-    }
-    before != (plan.all_items, plan.not_stored.len(), plan.stored_as.len(), plan.opaque)
-}
-
-/// Name → type of each variable that the cell stores, from the compiler's own words.
-fn variable_types(folder: &Path) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(folder.join("srv.mir")).unwrap_or_default();
-    let mut types = BTreeMap::new();
-    for line in text.lines() {
-        let Some((_, call)) = line.split_once("put::<") else { continue };
-        let Some((type_name, rest)) = call.split_once(">(const \"") else { continue };
-        let Some((name, _)) = rest.split_once('"') else { continue };
-        types.insert(name.to_owned(), type_name.to_owned());
-    }
-    types
-}
-
-/// Type of a closure → the boxed type that can hold it.
-fn closure_types(folder: &Path) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(folder.join("srv.mir")).unwrap_or_default();
-    let mut types = BTreeMap::new();
-    for line in text.lines().filter(|l| l.starts_with("fn ") && l.contains("(_1: ")) {
-        let Some((_, signature)) = line.split_once("(_1: ") else { continue };
-        let Some(end) = signature.find("{closure@") else { continue };
-        let how = match signature[..end].trim() {
-            "&" => "Fn",
-            "&mut" => "FnMut",
-            "" => "FnOnce",
-            _ => continue,
-        };
-        let Some(close) = signature[end..].find('}') else { continue };
-        let closure = &signature[end..=end + close];
-        let rest = &signature[end + close + 1..];
-        let Some((arguments, result)) = rest.rsplit_once(") -> ") else { continue };
-        let arguments: String = arguments.trim_start_matches(", ").to_owned();
-        let types_only = strip_names(&arguments);
-        let result = result.trim_end_matches(" {");
-        let boxed = format!("::std::boxed::Box<dyn {how}({types_only}) -> {result}>");
-        types.insert(closure.to_owned(), boxed);
-    }
-    types
-}
-
-/// `_2: f32, _3: &str` → `f32, &str`.
-fn strip_names(arguments: &str) -> String {
-    let mut out = String::new();
-    let mut rest = arguments;
-    while let Some(at) = rest.find('_') {
-        let digits = rest[at + 1..].chars().take_while(char::is_ascii_digit).count();
-        let after = at + 1 + digits;
-        if digits > 0 && rest[after..].starts_with(": ") {
-            out.push_str(&rest[..at]);
-            rest = &rest[after + 2..];
-        } else {
-            out.push_str(&rest[..after]);
-            rest = &rest[after..];
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-fn link(object: &Path, library: &Path) -> Result<(), EngineError> {
-    let linked = |command: &mut std::process::Command| {
-        command.arg("-shared").arg(object).arg("-o").arg(library).output()
-    };
-    let direct = linked(
-        std::process::Command::new("ld").args(["--eh-frame-hdr", "-Bsymbolic-functions"]),
-    );
-    if direct.is_ok_and(|output| output.status.success()) {
-        return Ok(());
-    }
-    let output =
-        linked(std::process::Command::new("cc").arg("-Wl,-Bsymbolic-functions"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => {
-            Err(EngineError::Start(String::from_utf8_lossy(&output.stderr).into_owned()))
-        }
-    }
 }
 
 /// The cell with a first line `//#@save …` or `#@save …` blanked, so that lines keep their numbers.
@@ -532,33 +354,4 @@ fn without_save_line(code: &str) -> String {
         true => format!("{}{}", " ".repeat(first.len()), &code[first.len()..]),
         false => code.to_owned(),
     }
-}
-
-fn failure(kind: ErrorKind, message: String, name: &str) -> CellError {
-    let plain = format!("error: {message}\n --> {name}\n");
-    CellError { kind, message, diagnostics: Vec::new(), ansi: plain.clone(), plain }
-}
-
-fn panic_error(
-    kind: ErrorKind,
-    message: String,
-    place: Option<(usize, usize)>,
-    name: &str,
-    text: &str,
-) -> CellError {
-    let Some((line, column)) = place else { return failure(kind, message, name) };
-    let diagnostic = CellDiagnostic {
-        code: None,
-        level: "panic".into(),
-        message: message.clone(),
-        line,
-        column,
-        end_line: line,
-        end_column: column,
-        label: String::new(),
-        notes: Vec::new(),
-    };
-    let plain = diagnostic::render(&diagnostic, name, text, false);
-    let ansi = diagnostic::render(&diagnostic, name, text, true);
-    CellError { kind, message, diagnostics: vec![diagnostic], plain, ansi }
 }

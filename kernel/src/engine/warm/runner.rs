@@ -1,6 +1,9 @@
 //! The engine's side of the process that runs cells: requests out, streams and frames in.
 
+use super::frame::{Ended, Frame};
+use super::incoming::Incoming;
 use super::server::pipe;
+use super::stop::Stop;
 use super::support::Support;
 use crate::engine::{EngineError, Event, MimeBundle};
 use std::fs::File;
@@ -9,9 +12,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const INPUT_FD: RawFd = 196;
@@ -29,9 +31,6 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// How much of standard error is remembered.
 const LAST_WORDS: usize = 16 << 10;
-
-/// A frame that claims to be longer is none.
-const LARGEST_FRAME: usize = 1 << 28;
 
 /// A runner process.
 #[derive(Debug)]
@@ -57,51 +56,6 @@ pub(super) struct Runner {
     stop: Arc<Stop>,
 }
 
-/// Shared with interrupters.
-#[derive(Debug)]
-pub(in crate::engine) struct Stop {
-    asked: AtomicBool,
-    running: Mutex<bool>,
-    active: AtomicI32,
-    wake: OwnedFd,
-    woken: OwnedFd,
-}
-
-impl Stop {
-    /// For a runner that is to start.
-    pub(super) fn new() -> std::io::Result<Arc<Self>> {
-        let (woken, wake) = pipe()?;
-        // SAFETY: our own descriptors.
-        for fd in [&woken, &wake] {
-            unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-        }
-        Ok(Arc::new(Self {
-            asked: AtomicBool::new(false),
-            running: Mutex::new(false),
-            active: AtomicI32::new(0),
-            wake,
-            woken,
-        }))
-    }
-
-    /// Asks the running cell to stop; nothing happens if none is.
-    pub(in crate::engine) fn interrupt(&self) {
-        let running = self.running.lock().unwrap_or_else(|e| e.into_inner());
-        if !*running {
-            return;
-        }
-        self.asked.store(true, Ordering::SeqCst);
-        let active = self.active.load(Ordering::SeqCst);
-        // SAFETY: a signal to the runner's process and one byte into our own pipe.
-        unsafe {
-            if active > 0 {
-                libc::kill(active, libc::SIGINT);
-            }
-            libc::write(self.wake.as_raw_fd(), [1u8].as_ptr().cast(), 1);
-        }
-    }
-}
-
 /// How a cell's run ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -117,12 +71,24 @@ pub(super) enum End {
     Lost,
 }
 
+impl Ended {
+    /// The end of a cell that gave this value, if it came so far.
+    fn with(self, value: Option<MimeBundle>) -> End {
+        match self {
+            Self::Done => End::Done(value.filter(|v| !v.is_empty())),
+            Self::Returned(message) => End::Returned(message),
+            Self::Panic { message, file, line, column } => {
+                End::Panic { message, file, line, column }
+            }
+        }
+    }
+}
+
+/// A pipe from the runner and what came out of it.
 #[derive(Debug)]
 struct Stream {
     file: File,
-    pending: Vec<u8>,
-    /// How many bytes were taken from `pending` so far.
-    taken: u64,
+    incoming: Incoming,
     open: bool,
 }
 
@@ -130,7 +96,7 @@ impl Stream {
     fn new(fd: OwnedFd) -> Self {
         // SAFETY: our own descriptor.
         unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-        Self { file: File::from(fd), pending: Vec::new(), taken: 0, open: true }
+        Self { file: File::from(fd), incoming: Incoming::default(), open: true }
     }
 
     /// Reads what is there, at most a part of it; true if there was something.
@@ -138,7 +104,7 @@ impl Stream {
         let mut buffer = [0; 1 << 16];
         match self.file.read(&mut buffer) {
             Ok(0) => self.open = false,
-            Ok(n) => self.pending.extend_from_slice(&buffer[..n]),
+            Ok(n) => self.incoming.push(&buffer[..n]),
             Err(_) => return false,
         }
         self.open
@@ -146,41 +112,7 @@ impl Stream {
 
     /// Reads until `total` bytes have come since the start, if they are in the pipe.
     fn fill_to(&mut self, total: u64) {
-        while self.taken + (self.pending.len() as u64) < total && self.fill() {}
-    }
-
-    /// The text up to byte `total` since the start, without a character that is cut in the middle.
-    fn take_text(&mut self, total: u64) -> Option<String> {
-        let length =
-            usize::try_from(total.saturating_sub(self.taken)).unwrap_or(usize::MAX);
-        let text = &self.pending[..length.min(self.pending.len())];
-        let whole = match std::str::from_utf8(text) {
-            Ok(_) => text.len(),
-            Err(e) if e.error_len().is_none() => e.valid_up_to(),
-            Err(_) => text.len(),
-        };
-        let rest = self.pending.split_off(whole);
-        let bytes = std::mem::replace(&mut self.pending, rest);
-        self.taken += bytes.len() as u64;
-        (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn take_frame(&mut self) -> Option<serde_json::Value> {
-        loop {
-            let length =
-                u32::from_le_bytes(self.pending.get(..4)?.try_into().ok()?) as usize;
-            if length > LARGEST_FRAME {
-                // Something else was written here: nothing after it can be told apart.
-                self.pending.clear();
-                return None;
-            }
-            let frame = self.pending.get(4..4 + length)?;
-            let value = serde_json::from_slice(frame);
-            self.pending.drain(..4 + length);
-            if let Ok(value) = value {
-                return Some(value);
-            }
-        }
+        while self.incoming.total() < total && self.fill() {}
     }
 }
 
@@ -256,27 +188,19 @@ impl Runner {
     fn wait_ready(&mut self) -> Result<(), EngineError> {
         while self.display.open {
             self.poll(Duration::from_secs(1));
-            while let Some(frame) = self.display.take_frame() {
-                match frame["op"].as_str() {
-                    Some("ready") => {
-                        self.set_active(&frame);
+            while let Some(frame) = self.display.incoming.take_frame() {
+                match frame {
+                    Frame::Ready { pid } => {
+                        self.stop.set_active(pid);
                         return Ok(());
                     }
-                    Some("fatal") => {
-                        let message = frame["message"].as_str().unwrap_or_default();
-                        return Err(EngineError::Start(message.to_owned()));
-                    }
+                    Frame::Fatal(message) => return Err(EngineError::Start(message)),
                     _ => {}
                 }
             }
         }
-        let text = self.stderr.take_text(u64::MAX).unwrap_or_default();
+        let text = self.stderr.incoming.rest();
         Err(EngineError::Start(format!("the cell runner stopped at its start: {text}")))
-    }
-
-    fn set_active(&self, frame: &serde_json::Value) {
-        let pid = frame["pid"].as_i64().unwrap_or(0);
-        self.stop.active.store(i32::try_from(pid).unwrap_or(0), Ordering::SeqCst);
     }
 
     /// Waits until something can be read or `limit` is over, and reads it.
@@ -285,15 +209,12 @@ impl Runner {
         let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let [out, err, display] =
             streams.map(|s| entry(if s.open { s.file.as_raw_fd() } else { -1 }));
-        let mut fds = [out, err, display, entry(self.stop.woken.as_raw_fd())];
+        let mut fds = [out, err, display, entry(self.stop.woken())];
         let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: four valid entries; the pipe does not block.
-        unsafe {
-            libc::poll(fds.as_mut_ptr(), 4, limit);
-            if fds[3].revents != 0 {
-                let mut bytes = [0_u8; 16];
-                libc::read(self.stop.woken.as_raw_fd(), bytes.as_mut_ptr().cast(), 16);
-            }
+        // SAFETY: four valid entries.
+        unsafe { libc::poll(fds.as_mut_ptr(), 4, limit) };
+        if fds[3].revents != 0 {
+            self.stop.calm();
         }
         // What was printed before a frame is in its pipe before the frame is in its own.
         self.display.fill();
@@ -316,8 +237,7 @@ impl Runner {
         library: &Path,
         sink: &mut dyn FnMut(Event),
     ) -> End {
-        self.stop.asked.store(false, Ordering::SeqCst);
-        *self.stop.running.lock().unwrap_or_else(|e| e.into_inner()) = true;
+        self.stop.begin();
         self.printed = 0;
         self.last_words.clear();
         let sent = writeln!(self.requests, "{id} __cell_{id} {}", library.display());
@@ -326,7 +246,7 @@ impl Runner {
             Err(_) => End::Lost,
         };
         self.asked = None;
-        *self.stop.running.lock().unwrap_or_else(|e| e.into_inner()) = false;
+        self.stop.end();
         end
     }
 
@@ -336,13 +256,13 @@ impl Runner {
         // As much as a pipe holds; a thread that never stops printing must not hold us.
         for _ in 0..4 {
             self.poll(Duration::ZERO);
-            while let Some(frame) = self.display.take_frame() {
-                if frame["op"] == "input" {
-                    self.answer(frame["id"].as_u64().unwrap_or(0) as u32, None);
-                } else if frame["op"] == "died" {
-                    end = Some(self.died(&frame, false));
-                } else {
-                    self.shown(&frame, sink);
+            while let Some(frame) = self.display.incoming.take_frame() {
+                match frame {
+                    Frame::Input { id } => self.answer(id, None),
+                    Frame::Died { status, kept, pid, .. } => {
+                        end = Some(self.died(status, kept, pid, false));
+                    }
+                    frame => self.shown(frame, sink),
                 }
             }
             self.pass_text([u64::MAX; 2], sink);
@@ -369,32 +289,34 @@ impl Runner {
         loop {
             self.poll(PACE);
             let mut end = None;
-            while let Some(frame) = self.display.take_frame() {
-                match frame["op"].as_str().unwrap_or_default() {
-                    "begin_value" => in_value = true,
-                    "end_value" => in_value = false,
-                    "display" if in_value => {
-                        value.get_or_insert_default().extend(bundle(&frame["data"]));
+            while let Some(frame) = self.display.incoming.take_frame() {
+                match frame {
+                    Frame::BeginValue => in_value = true,
+                    Frame::EndValue => in_value = false,
+                    Frame::Display { data, .. } if in_value => {
+                        value.get_or_insert_default().extend(data);
                     }
-                    "input" => {
+                    Frame::Input { id } => {
                         let (reply, answer) = std::sync::mpsc::channel();
-                        let number = frame["id"].as_u64().unwrap_or(0) as u32;
-                        self.asked = Some((number, answer));
+                        self.asked = Some((id, answer));
                         self.pass_text([u64::MAX; 2], sink);
                         let prompt = String::new();
                         sink(Event::Input { prompt, password: false, reply });
                     }
-                    "died" if frame["cell"].as_u64() == Some(id) => {
+                    Frame::Died { status, kept, pid, cell } => {
                         self.stderr.fill();
-                        end = Some(self.died(&frame, killed));
+                        if cell == id {
+                            end = Some(self.died(status, kept, pid, killed));
+                        } else {
+                            // Before the cell began: whoever took over has the request.
+                            self.late_death = Some(self.died(status, kept, pid, false));
+                        }
                     }
-                    // Before the cell began: whoever took over has the request.
-                    "died" => self.late_death = Some(self.died(&frame, false)),
-                    "end" if frame["id"].as_u64() == Some(id) => {
-                        self.threads = frame["threads"].as_u64() > Some(1);
-                        end = Some(self.ended(&frame, value.take()));
+                    Frame::End { id: ended, threads, how } if ended == id => {
+                        self.threads = threads > 1;
+                        end = Some(how.with(value.take()));
                     }
-                    _ => self.shown(&frame, sink),
+                    frame => self.shown(frame, sink),
                 }
             }
             if let Some(end) = end {
@@ -408,47 +330,39 @@ impl Runner {
             if !self.display.open || matches!(self.child.try_wait(), Ok(Some(_))) {
                 return End::Lost;
             }
-            if self.stop.asked.load(Ordering::SeqCst) {
+            if self.stop.asked() {
                 let since: &mut Instant = asked_at.get_or_insert_with(Instant::now);
                 if !killed && since.elapsed() > GRACE {
                     killed = true;
-                    // SAFETY: the runner's own process; its snapshot takes over.
-                    unsafe {
-                        libc::kill(self.stop.active.load(Ordering::SeqCst), libc::SIGKILL)
-                    };
+                    // Its snapshot takes over.
+                    self.stop.signal(libc::SIGKILL);
                 }
             }
         }
     }
 
     /// Passes on a display, an update, a clear, or the text that came before one of them.
-    fn shown(&mut self, frame: &serde_json::Value, sink: &mut dyn FnMut(Event)) {
-        match frame["op"].as_str().unwrap_or_default() {
-            "at" => {
-                let count = |key: &str| frame[key].as_u64().unwrap_or(0);
-                self.stdout.fill_to(count("out"));
-                self.stderr.fill_to(count("err"));
-                self.pass_text([count("out"), count("err")], sink);
+    fn shown(&mut self, frame: Frame, sink: &mut dyn FnMut(Event)) {
+        match frame {
+            Frame::At([out, err]) => {
+                self.stdout.fill_to(out);
+                self.stderr.fill_to(err);
+                self.pass_text([out, err], sink);
             }
-            op @ ("display" | "update") => {
-                let display_id = frame["display_id"].as_str().map(str::to_owned);
-                let data = bundle(&frame["data"]);
-                sink(Event::Display { data, display_id, update: op == "update" });
+            Frame::Display { data, display_id, update } => {
+                sink(Event::Display { data, display_id, update });
             }
-            "clear" => {
-                sink(Event::Clear { wait: frame["wait"].as_bool().unwrap_or(false) });
-            }
+            Frame::Clear { wait } => sink(Event::Clear { wait }),
             _ => {}
         }
     }
 
-    fn died(&mut self, frame: &serde_json::Value, interrupted: bool) -> End {
-        self.set_active(frame);
+    fn died(&mut self, status: i32, kept: bool, pid: i32, interrupted: bool) -> End {
+        self.stop.set_active(pid);
         self.threads = false;
-        let status = i32::try_from(frame["status"].as_i64().unwrap_or(0)).unwrap_or(0);
-        let pending = String::from_utf8_lossy(&self.stderr.pending);
+        let pending = self.stderr.incoming.rest();
         let how = cause(status, &format!("{}{pending}", self.last_words));
-        End::Died { how, kept: frame["kept"].as_bool().unwrap_or(false), interrupted }
+        End::Died { how, kept, interrupted }
     }
 
     /// Hands the cell the line that it waits for, once it is there.
@@ -473,27 +387,12 @@ impl Runner {
         let _ = self.inputs.write_all(&bytes);
     }
 
-    fn ended(&self, frame: &serde_json::Value, value: Option<MimeBundle>) -> End {
-        let text = |key: &str| frame[key].as_str().unwrap_or_default().to_owned();
-        let number = |key: &str| frame[key].as_u64().unwrap_or(0) as usize;
-        match frame["status"].as_str() {
-            Some("ok") => End::Done(value.filter(|v| !v.is_empty())),
-            Some("returned") => End::Returned(text("message")),
-            _ => End::Panic {
-                message: text("message"),
-                file: text("file"),
-                line: number("line"),
-                column: number("column"),
-            },
-        }
-    }
-
     /// Passes on the text up to these bytes since the start.
     fn pass_text(&mut self, totals: [u64; 2], sink: &mut dyn FnMut(Event)) {
         let streams: [(&mut Stream, fn(String) -> Event); 2] =
             [(&mut self.stdout, Event::Stdout), (&mut self.stderr, Event::Stderr)];
         for (index, (stream, event)) in streams.into_iter().enumerate() {
-            let Some(text) = stream.take_text(totals[index]) else { continue };
+            let Some(text) = stream.incoming.take_text(totals[index]) else { continue };
             self.passed = Instant::now();
             if index == 1 {
                 // A backtrace may follow the words that say why.
@@ -515,7 +414,7 @@ impl Runner {
 
     /// Whether an interrupt was asked for during the last run.
     pub(super) fn was_interrupted(&self) -> bool {
-        self.stop.asked.load(Ordering::SeqCst)
+        self.stop.asked()
     }
 }
 
@@ -537,13 +436,6 @@ fn library_path(support: &Support) -> std::ffi::OsString {
         path.push(inherited);
     }
     path
-}
-
-fn bundle(data: &serde_json::Value) -> MimeBundle {
-    let pairs = data.as_object().into_iter().flatten();
-    pairs
-        .filter_map(|(mime, text)| Some((mime.clone(), text.as_str()?.to_owned())))
-        .collect()
 }
 
 /// A wait status in words, with the help of what the process wrote last.

@@ -166,6 +166,25 @@ fn compiler(
     command
 }
 
+/// Makes a library of a cell's object file.
+pub(super) fn link(object: &Path, library: &Path) -> Result<(), EngineError> {
+    let linked = |command: &mut Command| {
+        command.arg("-shared").arg(object).arg("-o").arg(library).output()
+    };
+    let direct =
+        linked(Command::new("ld").args(["--eh-frame-hdr", "-Bsymbolic-functions"]));
+    if direct.is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    let output = linked(Command::new("cc").arg("-Wl,-Bsymbolic-functions"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => {
+            Err(EngineError::Start(String::from_utf8_lossy(&output.stderr).into_owned()))
+        }
+    }
+}
+
 /// A pipe whose ends are closed on exec.
 pub(super) fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
     use std::os::fd::FromRawFd;

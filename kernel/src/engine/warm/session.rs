@@ -4,6 +4,10 @@ use super::cell::{Cell, Item};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+/// The way to keep a closure.
+const MOVE: &str =
+    "write `move |…|` (with clones, to keep what it moves), or use it in the same cell";
+
 /// What earlier cells left.
 #[derive(Debug, Default)]
 pub(super) struct Session {
@@ -257,6 +261,36 @@ impl Session {
             return;
         }
         out.show = start..start;
+    }
+
+    /// Forgets a variable that a cell that ran could not leave in the store, and notes why.
+    pub(super) fn lose(&mut self, name: &str, cell: &Cell) {
+        let why = match cell.origins.get(name) {
+            None => "it was moved in an earlier cell".to_owned(),
+            Some(origin) => {
+                let known = |word: &&String| {
+                    *word != name
+                        && (self.variables.contains_key(*word)
+                            || cell.origins.contains_key(*word))
+                };
+                let lenders: Vec<_> =
+                    origin.iter().filter(known).map(|w| format!("`{w}`")).collect();
+                let lenders = match lenders.as_slice() {
+                    [] => "a variable of its cell".to_owned(),
+                    [all @ .., last] if !all.is_empty() => {
+                        format!("{} and {last}", all.join(", "))
+                    }
+                    one => one.concat(),
+                };
+                match cell.closures.contains(name) {
+                    true => format!("it is a closure that borrows {lenders}\n{MOVE}"),
+                    // It may as well have been moved within its cell.
+                    false => format!("it borrows from {lenders}, or was moved"),
+                }
+            }
+        };
+        self.variables.remove(name);
+        self.gone.insert(name.to_owned(), why);
     }
 
     /// Forgets all variables.
