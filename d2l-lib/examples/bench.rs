@@ -5,7 +5,10 @@
 use std::{hint::black_box, time::Instant};
 
 use d2l::{
-    nn::{BatchNorm, Conv2d, LayerNorm, Linear, MaxPool2d, Module, MultiHeadAttention, parts},
+    nn::{
+        BatchNorm, Conv2d, LayerNorm, Linear, MaxPool2d, Module, MultiHeadAttention,
+        parts,
+    },
     optim::{Adam, Optimizer, Sgd},
     prelude::*,
 };
@@ -281,7 +284,8 @@ impl Module for Residual {
     fn forward(&self, x: &Tensor) -> Tensor {
         let y = self.norms[0].forward(&self.first.forward(x)).relu();
         let y = self.norms[1].forward(&self.second.forward(&y));
-        let x = self.beside.as_ref().map_or_else(|| x.clone(), |beside| beside.forward(x));
+        let x =
+            self.beside.as_ref().map_or_else(|| x.clone(), |beside| beside.forward(x));
         (y + x).relu()
     }
 }
@@ -320,7 +324,12 @@ fn image_models() {
         nn::Relu,
         Linear::lazy(10)
     ];
-    train("slim VGG 1x64x64 b16 step", &net, &Tensor::randn([16, 1, 64, 64]), &labels(16));
+    train(
+        "slim VGG 1x64x64 b16 step",
+        &net,
+        &Tensor::randn([16, 1, 64, 64]),
+        &labels(16),
+    );
     let net = sequential![
         Conv2d::lazy(96, 11).stride(4).padding(1),
         nn::Relu,

@@ -93,9 +93,32 @@ const HOSTILE: [u64; 14] = [
 
 /// Words of the headers.
 const WORDS: [&str; 26] = [
-    "descr", "fortran_order", "shape", "True", "False", "<f4", "|b1", ">f8", "<i2", "(", ")", ",",
-    "dtype", "data_offsets", "F32", "BF16", "__metadata__", "{", "}", "[", "]", "\"", "NA", "\n",
-    "-1", "1e999",
+    "descr",
+    "fortran_order",
+    "shape",
+    "True",
+    "False",
+    "<f4",
+    "|b1",
+    ">f8",
+    "<i2",
+    "(",
+    ")",
+    ",",
+    "dtype",
+    "data_offsets",
+    "F32",
+    "BF16",
+    "__metadata__",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "NA",
+    "\n",
+    "-1",
+    "1e999",
 ];
 
 /// Changes `bytes` in one to eight ways.
@@ -156,15 +179,19 @@ fn targets(room: &PathBuf) -> Vec<Target> {
     let (words, flags) = (tensor([[1, -2], [3, 4]]), tensor([true, false, true]));
     let npy = |x: &Tensor| file(&|path| x.save(path).expect("a file"));
     let gzip = |bytes: &[u8]| {
-        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut out =
+            flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut out, bytes).expect("memory");
         out.finish().expect("memory")
     };
     let idx = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2][..], &[7; 8]].concat();
-    let floats = [&[0, 0, 13, 1, 0, 0, 0, 2][..], &1.5_f32.to_be_bytes(), &[0; 4]].concat();
+    let floats =
+        [&[0, 0, 13, 1, 0, 0, 0, 2][..], &1.5_f32.to_be_bytes(), &[0; 4]].concat();
     let fixture = |name: &str| {
-        fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name))
-            .expect("the fixtures are there")
+        fs::read(
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name),
+        )
+        .expect("the fixtures are there")
     };
     vec![
         Target {
@@ -181,8 +208,11 @@ fn targets(room: &PathBuf) -> Vec<Target> {
             name: "safetensors",
             seeds: vec![
                 file(&|path| {
-                    Tensor::save_named(path, &[("x", &x), ("words", &words), ("f", &flags)])
-                        .expect("a file");
+                    Tensor::save_named(
+                        path,
+                        &[("x", &x), ("words", &words), ("f", &flags)],
+                    )
+                    .expect("a file");
                 }),
                 fixture("halves.safetensors"),
             ],
@@ -206,7 +236,8 @@ fn targets(room: &PathBuf) -> Vec<Target> {
                 b"a;b\n\"x, \"\"y\"\"\",1e3\n".to_vec(),
             ],
             read: |bytes, _| {
-                let Ok(table) = data::Table::parse(&String::from_utf8_lossy(bytes)) else {
+                let Ok(table) = data::Table::parse(&String::from_utf8_lossy(bytes))
+                else {
                     return false;
                 };
                 // What follows in the book, too.
@@ -259,8 +290,11 @@ fn main() -> ExitCode {
                 }
             };
             // One of a kind is enough.
-            let kind = |problem: &String| problem.replace(|c: char| c.is_ascii_digit(), "");
-            if let Some(problem) = problem.filter(|problem| reported.insert(kind(problem))) {
+            let kind =
+                |problem: &String| problem.replace(|c: char| c.is_ascii_digit(), "");
+            if let Some(problem) =
+                problem.filter(|problem| reported.insert(kind(problem)))
+            {
                 failed = true;
                 let kept = format!("fuzz-{}-{seed}-{rounds}", target.name);
                 let kept = std::env::temp_dir().join(kept);

@@ -94,7 +94,9 @@ impl Tape {
             self.edge(input, || {
                 move |g: &Tensor| {
                     let mut joint = joint.lock().unwrap_or_else(PoisonError::into_inner);
-                    joint.gradients(g)[i].take().expect("a gradient for each that needs it")
+                    joint.gradients(g)[i]
+                        .take()
+                        .expect("a gradient for each that needs it")
                 }
             });
         }

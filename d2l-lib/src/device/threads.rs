@@ -233,7 +233,8 @@ impl Job {
         let shares = next.len();
         let all = || {
             for share in (me..shares).chain(0..me) {
-                let range = self.parts * share / shares..self.parts * (share + 1) / shares;
+                let range =
+                    self.parts * share / shares..self.parts * (share + 1) / shares;
                 loop {
                     // Looked at before it is counted up, so that it cannot overflow.
                     if next[share].0.load(Relaxed) >= range.len() {

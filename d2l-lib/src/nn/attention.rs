@@ -77,7 +77,10 @@ impl MultiHeadAttention {
     /// If `p` is not in `[0, 1)`.
     #[track_caller]
     pub fn dropout(mut self, p: f64) -> MultiHeadAttention {
-        assert!((0.0..1.0).contains(&p), "MultiHeadAttention: cannot drop a share of {p}");
+        assert!(
+            (0.0..1.0).contains(&p),
+            "MultiHeadAttention: cannot drop a share of {p}"
+        );
         self.dropout = p;
         self
     }
@@ -99,8 +102,9 @@ impl MultiHeadAttention {
         mask: Option<&Tensor>,
     ) -> (Tensor, Tensor) {
         let all = [queries, keys, values];
-        let fits = all.iter().all(|x| x.ndim() == 3 && x.shape()[0] == queries.shape()[0])
-            && keys.shape()[1] == values.shape()[1];
+        let fits =
+            all.iter().all(|x| x.ndim() == 3 && x.shape()[0] == queries.shape()[0])
+                && keys.shape()[1] == values.shape()[1];
         assert!(
             fits,
             "MultiHeadAttention: queries, keys and values of shapes {:?} do not fit",

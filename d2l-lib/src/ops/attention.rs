@@ -92,10 +92,13 @@ impl Attention {
         threads::run(batch, &|b| {
             let (q, k, v) = (&q[b * nq..][..nq], &k[b * nk..][..nk], &v[b * nv..][..nv]);
             // SAFETY: every sequence is one part, and has these elements alone.
-            let (weights, out) = unsafe { (weights.part(b * nw, nw), out.part(b * no, no)) };
-            let mut room = Buffer::new(if factors.is_empty() { 0 } else { queries * keys });
+            let (weights, out) =
+                unsafe { (weights.part(b * nw, nw), out.part(b * no, no)) };
+            let mut room =
+                Buffer::new(if factors.is_empty() { 0 } else { queries * keys });
             for (i, weights) in weights.chunks_exact_mut(queries * keys).enumerate() {
-                let (q, k) = (self.head(q, i, queries, width), self.head(k, i, keys, width));
+                let (q, k) =
+                    (self.head(q, i, queries, width), self.head(k, i, keys, width));
                 T::product(q, k.t(), weights, keys, false);
                 if let Some(mask) = mask {
                     mask.hide([b, i], keys, weights);
@@ -110,7 +113,13 @@ impl Attention {
                 };
                 let used = Matrix::rows(used, [queries, keys]);
                 let v = self.head(v, i, keys, value_width);
-                T::product(used, v, &mut out[i * value_width..], heads * value_width, false);
+                T::product(
+                    used,
+                    v,
+                    &mut out[i * value_width..],
+                    heads * value_width,
+                    false,
+                );
             }
         });
     }
@@ -132,10 +141,12 @@ impl Attention {
             let (q, k, v) = (&q[b * nq..][..nq], &k[b * nk..][..nk], &v[b * nv..][..nv]);
             let g = &g[b * no..][..no];
             // SAFETY: every sequence is one part, and has these elements alone.
-            let (dq, dk, dv) =
-                unsafe { (dq.part(b * nq, nq), dk.part(b * nk, nk), dv.part(b * nv, nv)) };
+            let (dq, dk, dv) = unsafe {
+                (dq.part(b * nq, nq), dk.part(b * nk, nk), dv.part(b * nv, nv))
+            };
             let mut scores = Buffer::new(queries * keys);
-            let mut room = Buffer::new(if factors.is_empty() { 0 } else { queries * keys });
+            let mut room =
+                Buffer::new(if factors.is_empty() { 0 } else { queries * keys });
             for i in 0..heads {
                 let at = b * nw + i * queries * keys;
                 let weights = &weights[at..][..queries * keys];
@@ -154,7 +165,8 @@ impl Attention {
                 T::product(used.t(), g, &mut dv[i * value_width..], value_wide, false);
                 to_scores(&mut scores, weights, keys, self.scale());
                 let scores = Matrix::rows(&scores, [queries, keys]);
-                let (q, k) = (self.head(q, i, queries, width), self.head(k, i, keys, width));
+                let (q, k) =
+                    (self.head(q, i, queries, width), self.head(k, i, keys, width));
                 T::product(scores, k, &mut dq[i * width..], wide, false);
                 T::product(scores.t(), q, &mut dk[i * width..], wide, false);
             }

@@ -68,7 +68,7 @@ pub(crate) enum Turned {
 }
 
 /// Columns that are worth laying out the kernels for a product.
-const COLUMNS: usize = 512;
+const COLUMNS: usize = 1024;
 
 /// Elements of columns that are in memory at once, for each thread.
 const ROOM: usize = 2 << 20;
@@ -179,11 +179,14 @@ impl Convolution {
         let group = self.group(self.images.div_ceil(threads::num_threads()));
         threads::rows_mut(out, self.output(), group, &|first, out| {
             let in_place = self.is_plain() && group == 1;
-            let mut room = Buffer::new(if in_place { 0 } else { rows * seen * group + SLACK });
-            let mut results = Buffer::new(if group == 1 { 0 } else { outputs * seen * group });
+            let mut room =
+                Buffer::new(if in_place { 0 } else { rows * seen * group + SLACK });
+            let mut results =
+                Buffer::new(if group == 1 { 0 } else { outputs * seen * group });
             for (i, out) in out.chunks_mut(group * self.output()).enumerate() {
                 let count = out.len() / self.output();
-                let images = &x[(first + i * group) * self.input()..][..count * self.input()];
+                let images =
+                    &x[(first + i * group) * self.input()..][..count * self.input()];
                 let columns = self.columns(images, &mut room);
                 let columns = Matrix::rows(columns, [rows, count * seen]);
                 if count == 1 {
@@ -226,10 +229,12 @@ impl Convolution {
         let group = self.group(self.images.div_ceil(threads::num_threads()));
         threads::rows_mut(out, self.input(), group, &|first, out| {
             let mut room = Buffer::new(rows * seen * group);
-            let mut g_room = Buffer::new(if group == 1 { 0 } else { self.output() * group });
+            let mut g_room =
+                Buffer::new(if group == 1 { 0 } else { self.output() * group });
             for (i, out) in out.chunks_mut(group * self.input()).enumerate() {
                 let count = out.len() / self.input();
-                let g = &g[(first + i * group) * self.output()..][..count * self.output()];
+                let g =
+                    &g[(first + i * group) * self.output()..][..count * self.output()];
                 let g = self.side_by_side(g, &mut g_room);
                 let g = Matrix::rows(g, [self.channels[1], count * seen]);
                 if self.is_plain() && count == 1 {
@@ -278,7 +283,8 @@ impl Convolution {
     /// faster.
     fn weight_gradient_by_one<T: Float>(&self, x: &[T], g: &[T], sum: &mut [T]) -> bool {
         let (sizes, stride) = (self.ahead(), self.window.stride);
-        let (Some(x), Some(g), Some(sum)) = (T::as_f32(x), T::as_f32(g), T::as_f32_mut(sum))
+        let (Some(x), Some(g), Some(sum)) =
+            (T::as_f32(x), T::as_f32(g), T::as_f32_mut(sum))
         else {
             return false;
         };
@@ -332,7 +338,8 @@ impl Convolution {
                 for (x, g) in images.zip(g.chunks(group * self.output())) {
                     let wide = x.len() / self.input() * seen;
                     let columns = Matrix::rows(self.columns(x, &mut room), [rows, wide]);
-                    let g = Matrix::rows(self.side_by_side(g, &mut g_room), [outputs, wide]);
+                    let g =
+                        Matrix::rows(self.side_by_side(g, &mut g_room), [outputs, wide]);
                     T::product(g, columns.t(), &mut sum, rows, true);
                 }
             }

@@ -2,11 +2,7 @@
 
 use std::ops::Range;
 
-use super::{
-    float::Float,
-    number::Number,
-    vector::vectorised,
-};
+use super::{float::Float, number::Number, vector::vectorised};
 use crate::{
     device::threads,
     dtype::DType,

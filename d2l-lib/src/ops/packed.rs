@@ -7,12 +7,12 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Level, level};
 use super::{
     float::Float,
     matmul::{Factor, Matrix},
 };
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Level, level};
 
 /// Columns of one panel: two vectors.
 const WIDTH: usize = 32;
@@ -61,7 +61,9 @@ impl<'a, T: Float + Factor> Packed<'a, T> {
             && let Some(out) = T::as_f32_mut(out)
         {
             // SAFETY: there are panels only where `level` found AVX-512.
-            return unsafe { product(rows, [m, k, n], a.steps[0], &self.panels, out, add) };
+            return unsafe {
+                product(rows, [m, k, n], a.steps[0], &self.panels, out, add)
+            };
         }
         T::product(a, self.matrix, out, n, add);
     }
@@ -164,7 +166,8 @@ mod tests {
             packed.product(a_matrix, &mut out, true);
             for i in 0..m {
                 for j in 0..n {
-                    let sum: f32 = (0..k).map(|l| a[i * (k + 2) + l] * b[j * k + l]).sum();
+                    let sum: f32 =
+                        (0..k).map(|l| a[i * (k + 2) + l] * b[j * k + l]).sum();
                     assert_eq!(out[i * n + j], 1.0 + sum, "{m}×{k}×{n} at {i}, {j}");
                 }
             }

@@ -124,7 +124,9 @@ impl Sequence {
         // The biases of both shares, where they are simply added.
         let mut bias = o.bias_input.to_vec();
         let added = if kind == Kind::Gru { 2 * h } else { rows };
-        bias.iter_mut().zip(&o.bias_hidden[..added]).for_each(|(sum, &more)| *sum += more);
+        bias.iter_mut()
+            .zip(&o.bias_hidden[..added])
+            .for_each(|(sum, &more)| *sum += more);
         let new_bias = &o.bias_hidden[added..];
 
         let weight_hidden = Packed::new(Matrix::rows(o.weight_hidden, [rows, h]).t());

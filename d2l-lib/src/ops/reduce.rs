@@ -120,7 +120,11 @@ fn fold_eights<A: Element, S: Element>(
         }
         width /= 2;
     }
-    if rest.is_empty() { lanes[0] } else { join(lanes[0], fold_row(rest, start, lift, join)) }
+    if rest.is_empty() {
+        lanes[0]
+    } else {
+        join(lanes[0], fold_row(rest, start, lift, join))
+    }
 }
 
 vectorised! {
@@ -265,15 +269,16 @@ fn fold_part<A: Element, S: Element>(
     // Rows that wait for others of the same place in the result.
     let mut waiting = Vec::with_capacity(ROWS);
     let mut place = (0, 0);
-    let fold_waiting = |waiting: &mut Vec<usize>, (o, length): (usize, usize), out: &mut [S]| {
-        let out = &mut out[o..o + length];
-        let row = |i: usize| &values[i..i + length];
-        match (folds.rows, <[usize; ROWS]>::try_from(&waiting[..])) {
-            (Some(rows), Ok(starts)) => rows(starts.map(row), out),
-            _ => waiting.iter().for_each(|&i| (folds.across)(row(i), out)),
-        }
-        waiting.clear();
-    };
+    let fold_waiting =
+        |waiting: &mut Vec<usize>, (o, length): (usize, usize), out: &mut [S]| {
+            let out = &mut out[o..o + length];
+            let row = |i: usize| &values[i..i + length];
+            match (folds.rows, <[usize; ROWS]>::try_from(&waiting[..])) {
+                (Some(rows), Ok(starts)) => rows(starts.map(row), out),
+                _ => waiting.iter().for_each(|&i| (folds.across)(row(i), out)),
+            }
+            waiting.clear();
+        };
     walk([layout, &out_layout], |Row { start: [i, o], length, step: [s, t] }| {
         if s == 1 && t == 1 && folds.rows.is_some() {
             if waiting.len() == ROWS || (!waiting.is_empty() && place.0 != o) {
@@ -345,7 +350,8 @@ pub(crate) fn extreme<A: Element>(
     lowest: A,
     join: impl Fn(A, A) -> A + Sync,
 ) -> Tensor {
-    let (values, shape) = fold_floats::<A, A>(x, flags, lowest, &join, |value| value, &join);
+    let (values, shape) =
+        fold_floats::<A, A>(x, flags, lowest, &join, |value| value, &join);
     Tensor::new(values, shape)
 }
 
@@ -405,7 +411,9 @@ mod tests {
     fn long_sums_of_f32_are_off_by_no_more_than_stated() {
         // Thirds are rounded at every addition, and one large number spoils those after it.
         for (n, large) in [(1, 0.0), (63, 1.0), (5000, 1e7), (1_000_000, 1e4)] {
-            let third = |i: usize| 1.0 / 3.0 + (i % 7) as f32 * if i % 2 == 0 { -1.1 } else { 0.9 };
+            let third = |i: usize| {
+                1.0 / 3.0 + (i % 7) as f32 * if i % 2 == 0 { -1.1 } else { 0.9 }
+            };
             let mut values: Vec<f32> = (0..n).map(third).collect();
             values[0] += large as f32;
             let exact: f64 = values.iter().map(|&v| f64::from(v)).sum();
@@ -414,7 +422,10 @@ mod tests {
             let x = tensor(&values[..]);
             let column = x.reshape([n, 1]).expand([n, 3]).copy();
             for sum in [x.sum().item(), column.sum_axis(0).i(1).item()] {
-                assert!((sum - exact).abs() <= bound, "{n}: {sum} for {exact}, bound {bound}");
+                assert!(
+                    (sum - exact).abs() <= bound,
+                    "{n}: {sum} for {exact}, bound {bound}"
+                );
             }
         }
     }

@@ -89,7 +89,10 @@ fn filled_up<T: Float>(rest: &[T], neutral: T) -> [T; LANES] {
 
 /// Folds lanes in pairs, so that rounding errors stay small.
 #[inline(always)]
-fn fold_lanes<T: Float, const N: usize>(mut lanes: [T; N], join: impl Fn(T, T) -> T) -> T {
+fn fold_lanes<T: Float, const N: usize>(
+    mut lanes: [T; N],
+    join: impl Fn(T, T) -> T,
+) -> T {
     let mut width = N / 2;
     while width > 0 {
         for i in 0..width {

@@ -54,7 +54,9 @@ impl Window {
         let [high, wide] = [h + 2 * self.padding[0], w + 2 * self.padding[1]];
         let mut padded = Buffer::new(images.len() / (h * w) * high * wide + SLACK);
         padded.fill(T::default());
-        for (plane, from) in padded.chunks_exact_mut(high * wide).zip(images.chunks_exact(h * w)) {
+        for (plane, from) in
+            padded.chunks_exact_mut(high * wide).zip(images.chunks_exact(h * w))
+        {
             let lines = plane.chunks_exact_mut(wide).skip(self.padding[0]);
             for (line, from) in lines.zip(from.chunks_exact(w)) {
                 line[self.padding[1]..][..w].copy_from_slice(from);

@@ -27,8 +27,15 @@ macro_rules! constants {
     ($T:ident, $moments:expr, $lr:expr, $steps:expr) => {{
         let moments = $moments;
         let [mean, square] = moments.factors($lr, $steps);
-        [1.0 - moments.beta1, moments.beta2, 1.0 - moments.beta2, mean, square, moments.eps]
-            .map(|constant| constant as $T)
+        [
+            1.0 - moments.beta1,
+            moments.beta2,
+            1.0 - moments.beta2,
+            mean,
+            square,
+            moments.eps,
+        ]
+        .map(|constant| constant as $T)
     }};
 }
 

@@ -64,7 +64,8 @@ impl Tensor {
             let (n, m) = (whole[leading], whole[leading + 1]);
             mask.expand(whole).reshape_to(Shape::new(&[batch, 1, n, m]))
         });
-        let (out, _) = attend(&flat(self), &flat(keys), &flat(values), 1, mask.as_ref(), None);
+        let (out, _) =
+            attend(&flat(self), &flat(keys), &flat(values), 1, mask.as_ref(), None);
         let shape = self.layout.shape.with(leading + 1, values.shape()[leading + 1]);
         out.reshape_to(shape)
     }

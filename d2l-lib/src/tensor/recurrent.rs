@@ -139,7 +139,9 @@ fn gradients(
         let rows = gates.len_of(-1);
         let (later, earlier, first) =
             if sizes.reversed { (0, 1, t - 1) } else { (1, 0, 0) };
-        let part = |x: &Tensor, from: usize| x.narrow(0, from, t - 1).reshape([(t - 1) * n, x.len_of(-1)]);
+        let part = |x: &Tensor, from: usize| {
+            x.narrow(0, from, t - 1).reshape([(t - 1) * n, x.len_of(-1)])
+        };
         let outside = gates.i(first).reshape([n, rows]).t().mm(&inputs[5]);
         if t == 1 {
             return outside;
