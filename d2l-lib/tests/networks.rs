@@ -329,21 +329,24 @@ fn results_are_the_same_for_the_same_number_of_threads() {
 
 /// Winograd's algorithm computes in `f32` only, so `f64` is the definition.
 #[test]
-fn kernels_of_3_by_3_are_as_exact_in_single_precision() {
-    for (n, c, o, h, w, padding) in [
-        (8, 16, 20, 9, 10, 1),
-        (12, 33, 40, 7, 13, 0),
-        (26, 17, 47, 8, 4, 2),
-        (5, 16, 16, 24, 24, 1),
-        (3, 48, 34, 18, 17, 1),
+fn square_kernels_are_nearly_as_exact_in_single_precision() {
+    for (n, c, o, h, w, size, padding) in [
+        (8, 16, 20, 9, 10, 3, 1),
+        (12, 33, 40, 7, 13, 3, 0),
+        (26, 17, 47, 8, 4, 3, 2),
+        (5, 16, 16, 24, 24, 3, 1),
+        (3, 48, 34, 18, 17, 3, 1),
+        (4, 16, 40, 11, 12, 5, 2),
+        (3, 35, 17, 14, 9, 5, 0),
+        (16, 48, 34, 7, 7, 5, 4),
         // Too few tiles: columns are copied.
-        (1, 33, 40, 7, 13, 0),
-        (9, 40, 48, 4, 4, 1),
+        (1, 33, 40, 7, 13, 3, 0),
+        (9, 40, 48, 4, 4, 3, 1),
     ] {
         let run = |dtype| {
             let leaf = |x: Tensor| x.to_dtype(dtype).requires_grad();
             let x = leaf(numbers([n, c, h, w], 1));
-            let (k, b) = (leaf(numbers([o, c, 3, 3], 2)), leaf(numbers([o], 3)));
+            let (k, b) = (leaf(numbers([o, c, size, size], 2)), leaf(numbers([o], 3)));
             let y = x.conv2d(&k, Some(&b), [1, 1], [padding, padding]);
             (&y * &y).sum().backward();
             [y.detach(), x.grad().unwrap(), k.grad().unwrap(), b.grad().unwrap()]

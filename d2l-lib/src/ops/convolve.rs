@@ -68,7 +68,7 @@ pub(crate) enum Turned {
 }
 
 /// Columns that are worth laying out the kernels for a product.
-const COLUMNS: usize = 512;
+const COLUMNS: usize = 1024;
 
 /// Elements of columns that are in memory at once, for each thread.
 const ROOM: usize = 2 << 20;

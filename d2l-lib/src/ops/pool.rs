@@ -72,6 +72,7 @@ vectorised! {
         chosen: &mut [u32],
     ) {
         let ([h, w], [_, ow]) = (image, places);
+        let (mut lines, mut line_at) = (vec![T::LOWEST; w], vec![0_u32; w]);
         let rows = out.chunks_exact_mut(ow).zip(chosen.chunks_exact_mut(ow));
         for (oy, (out, chosen)) in rows.enumerate() {
             let seen = window.range(0, oy, h);
@@ -94,22 +95,33 @@ vectorised! {
                 }
                 continue;
             }
-            for (ox, (out, chosen)) in out.iter_mut().zip(&mut *chosen).enumerate() {
-                *out = T::LOWEST;
-                *chosen = (seen.start * w + window.range(1, ox, w).start) as u32;
+            // Down every column first, which needs no steps; then along the row. Of equal
+            // elements the first in memory counts.
+            let first = seen.start * w;
+            lines.copy_from_slice(&plane[first..first + w]);
+            for (at, x) in line_at.iter_mut().zip(first as u32..) {
+                *at = x;
             }
-            for y in seen {
+            for y in seen.skip(1) {
                 let line = &plane[y * w..(y + 1) * w];
-                for kx in 0..window.kernel[1] {
-                    let (left, right) = window.inside(1, kx, w, ow);
-                    let best = out[left..right].iter_mut().zip(&mut chosen[left..right]);
-                    for (ox, (out, chosen)) in (left..).zip(best) {
-                        let x = ox * window.stride[1] + kx - window.padding[1];
-                        let value = line[x];
-                        let better = value > *out || (is_nan(value) && !is_nan(*out));
-                        *out = if better { value } else { *out };
-                        *chosen = if better { (y * w + x) as u32 } else { *chosen };
-                    }
+                let best = lines.iter_mut().zip(line_at.iter_mut());
+                for (((best, at), &value), x) in best.zip(line).zip((y * w) as u32..) {
+                    let better = value > *best || (is_nan(value) && !is_nan(*best));
+                    *best = if better { value } else { *best };
+                    *at = if better { x } else { *at };
+                }
+            }
+            for (ox, (out, chosen)) in out.iter_mut().zip(&mut *chosen).enumerate() {
+                let range = window.range(1, ox, w);
+                (*out, *chosen) = (lines[range.start], line_at[range.start]);
+                for x in range.skip(1) {
+                    let (value, at) = (lines[x], line_at[x]);
+                    let as_good = value == *out || (is_nan(value) && is_nan(*out));
+                    let better = value > *out
+                        || (is_nan(value) && !is_nan(*out))
+                        || (as_good && at < *chosen);
+                    *out = if better { value } else { *out };
+                    *chosen = if better { at } else { *chosen };
                 }
             }
         }

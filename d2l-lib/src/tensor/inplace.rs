@@ -99,18 +99,16 @@ impl Tensor {
         source
     }
 
-    /// An expanded tensor has fewer elements in memory than it shows.
+    /// Whether this tensor has fewer elements in memory than it shows.
+    pub(crate) fn is_expanded(&self) -> bool {
+        let mut axes = self.shape().iter().zip(self.layout.strides);
+        self.numel() > 0 && axes.any(|(&n, step)| n > 1 && step == 0)
+    }
+
     #[track_caller]
     fn refuse_overlap(&self, op: &str) {
-        let layout = &self.layout;
-        let repeated = self.numel() > 0
-            && layout
-                .shape
-                .iter()
-                .zip(layout.strides)
-                .any(|(&n, step)| n > 1 && step == 0);
         assert!(
-            !repeated,
+            !self.is_expanded(),
             "{op}: an expanded tensor repeats its elements; copy it first"
         );
     }

@@ -245,6 +245,69 @@ impl Tensor {
             .expect("as many elements as the shape says")
     }
 
+    /// What `look` makes of this tensor's elements as an `ndarray` in their own type, where they
+    /// are in memory; only those of an expanded tensor are copied. Writes to the tensor
+    /// meanwhile do not show.
+    ///
+    /// # Panics
+    /// If `T` is not the type of the elements.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::arange(0.0..6.0).reshape([2, 3]).t();
+    /// assert_eq!(x.with_ndarray(|view: ndarray::ArrayViewD<f32>| view[[2, 1]]), 5.0);
+    /// ```
+    #[track_caller]
+    pub fn with_ndarray<T: Element, R>(
+        &self,
+        look: impl FnOnce(ndarray::ArrayViewD<T>) -> R,
+    ) -> R {
+        assert!(
+            T::DTYPE == self.dtype,
+            "with_ndarray: a tensor of {} holds no {}",
+            self.dtype,
+            T::DTYPE
+        );
+        let x = if self.is_expanded() { self.detach().copy() } else { self.detach() };
+        let values = x.storage.read::<T>();
+        let strides = &x.layout.strides[..x.ndim()];
+        let shape = ndarray::IxDyn(x.shape());
+        let shape = ndarray::ShapeBuilder::strides(shape, ndarray::IxDyn(strides));
+        let view = ndarray::ArrayView::from_shape(shape, &values[x.layout.offset..]);
+        look(view.expect("the layout is inside the storage"))
+    }
+
+    /// The tensor with the elements of an `ndarray`, in its shape; not copied if they lie row
+    /// after row from the start of the array's memory.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let array = ndarray::array![[1.0_f32, 2.0], [3.0, 4.0]];
+    /// assert_eq!(Tensor::from_ndarray_owned(array.clone()).to_vec(), [1.0, 2.0, 3.0, 4.0]);
+    /// let turned = array.reversed_axes();
+    /// assert_eq!(Tensor::from_ndarray_owned(turned).to_vec(), [1.0, 3.0, 2.0, 4.0]);
+    /// ```
+    #[track_caller]
+    pub fn from_ndarray_owned<T: Element, D: ndarray::Dimension>(
+        array: ndarray::Array<T, D>,
+    ) -> Tensor {
+        if !array.is_standard_layout() {
+            return Tensor::from_ndarray(&array);
+        }
+        let (shape, length) = (Shape::new(array.shape()), array.len());
+        match array.into_raw_vec_and_offset() {
+            (values, None | Some(0)) if values.len() == length => {
+                Tensor::new(values, shape)
+            }
+            (values, start) => {
+                let start = start.unwrap_or(0);
+                Tensor::new(values[start..start + length].to_vec(), shape)
+            }
+        }
+    }
+
     /// The tensor with the elements of an `ndarray`, in its shape.
     #[track_caller]
     pub fn from_ndarray<T: Element, D: ndarray::Dimension>(
