@@ -19,6 +19,16 @@ pub mod linear_regression {
     #[rustfmt::skip]
     pub mod concise;
 }
+pub mod mlp {
+    #[rustfmt::skip]
+    pub mod mlp_implementation;
+    #[rustfmt::skip]
+    pub mod generalization_deep;
+    #[rustfmt::skip]
+    pub mod dropout;
+    #[rustfmt::skip]
+    pub mod kaggle_house_prices;
+}
 pub mod preliminaries {
     #[rustfmt::skip]
     pub mod calculus;

@@ -18,6 +18,14 @@ pub mod classification {
     };
 }
 
+/// House sales in Ames, made ready for training.
+#[rustfmt::skip]
+pub mod houses {
+    pub use crate::book::mlp::kaggle_house_prices::{
+        KaggleHouse,
+    };
+}
+
 /// Linear models for regression, from scratch and concise, and data to try them on.
 #[rustfmt::skip]
 pub mod linear {
@@ -30,6 +38,18 @@ pub mod linear {
     };
     pub use crate::book::linear_regression::synthetic_data::{
         SyntheticRegressionData,
+    };
+}
+
+/// Multilayer perceptrons by hand, and dropout.
+#[rustfmt::skip]
+pub mod mlp {
+    pub use crate::book::mlp::dropout::{
+        dropout_scratch,
+        DropoutMlp,
+    };
+    pub use crate::book::mlp::mlp_implementation::{
+        MlpScratch,
     };
 }
 
@@ -55,5 +75,11 @@ pub mod train {
         ProgressBoard,
         evaluate,
         Trainer,
+    };
+    pub use crate::book::mlp::generalization_deep::{
+        fit_early_stopping,
+    };
+    pub use crate::book::mlp::kaggle_house_prices::{
+        k_folds,
     };
 }

@@ -56,7 +56,11 @@ impl FashionMnist {
     /// # Panics
     /// If a number is no class.
     pub fn names(labels: &Tensor) -> Vec<&'static str> {
-        labels.to_vec_i64().into_iter().map(|label| FASHION_LABELS[label as usize]).collect()
+        labels
+            .to_vec_i64()
+            .into_iter()
+            .map(|label| FASHION_LABELS[label as usize])
+            .collect()
     }
 }
 
@@ -94,7 +98,11 @@ pub fn show_images(
     titles: &[&str],
 ) -> Figure {
     let images = if images.ndim() == 4 { images.squeeze(1) } else { images.clone() };
-    assert!(images.ndim() == 3, "show_images: pictures of shape {:?}", images.shape());
+    assert!(
+        images.ndim() == 3,
+        "show_images: pictures of shape {:?}",
+        images.shape()
+    );
     let panels = images.unbind(0).into_iter().take(rows * columns).enumerate();
     let panels = panels.map(|(i, image)| {
         let title = if titles.is_empty() { "" } else { titles[i] };
