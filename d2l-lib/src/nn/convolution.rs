@@ -1,6 +1,6 @@
 //! Layers that slide a window over images.
 
-use super::{Module, Parameter, init, parts};
+use super::{Parameter, init, module::module};
 use crate::Tensor;
 
 /// One length for height and width, or `[height, width]`.
@@ -91,12 +91,13 @@ impl Conv2d {
             bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
         }
     }
-}
 
-impl Module for Conv2d {
-    parts!(weight, bias);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// The images that the layer makes of images.
+    ///
+    /// # Panics
+    /// If the input is no batch of images with as many channels as the kernels have, or smaller than they.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() == 4,
             "Conv2d: an input of shape {:?} is no batch of images (n, channels, height, width)",
@@ -107,6 +108,8 @@ impl Module for Conv2d {
         x.conv2d(&self.weight, bias, self.stride.0, self.padding.0)
     }
 }
+
+module!(Conv2d: weight, bias);
 
 macro_rules! pooling {
     ($($(#[$doc:meta])* $Name:ident: $method:ident;)*) => {$(
@@ -136,13 +139,18 @@ macro_rules! pooling {
                 self.padding = padding.into();
                 self
             }
-        }
 
-        impl Module for $Name {
-            fn forward(&self, x: &Tensor) -> Tensor {
+            /// One number for each window.
+            ///
+            /// # Panics
+            /// If the input is no batch of images, or they are smaller than the window.
+            #[track_caller]
+            pub fn forward(&self, x: &Tensor) -> Tensor {
                 x.$method(self.kernel.0, self.stride.0, self.padding.0)
             }
         }
+
+        module!($Name);
     )*};
 }
 
@@ -157,8 +165,12 @@ pooling! {
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool2d;
 
-impl Module for GlobalAvgPool2d {
-    fn forward(&self, x: &Tensor) -> Tensor {
+impl GlobalAvgPool2d {
+    /// The mean of every channel.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         x.mean_keepdim([-2, -1])
     }
 }
+
+module!(GlobalAvgPool2d);

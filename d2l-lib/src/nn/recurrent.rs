@@ -2,7 +2,7 @@
 //!
 //! Inputs are sequences `(t, n, features)`: time first, as the recurrence goes.
 
-use super::{Module, Parameter, init, parts};
+use super::{Parameter, init, module::module};
 use crate::Tensor;
 
 /// What is the same in all recurrent layers: two affine maps, of the input and of the state
@@ -37,14 +37,15 @@ impl Cell {
     }
 }
 
-impl Module for Cell {
-    parts!(weight_input, weight_hidden, bias_input, bias_hidden);
-
+impl Cell {
     /// The input's share of all gates, for all times at once.
+    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         x.matmul(&self.weight_input.t()) + &self.bias_input
     }
 }
+
+module!(Cell: weight_input, weight_hidden, bias_input, bias_hidden);
 
 /// Defines a recurrent layer from what it makes of one time: `$step` has the input's share
 /// of the gates `$x`, the hidden state's `$h`, and the state of before, hidden state first.
@@ -128,18 +129,20 @@ macro_rules! recurrent {
                 let stacked = last.iter().map(|all| Tensor::stack(&Vec::from_iter(all), 0));
                 (outputs, stacked.collect())
             }
-        }
-
-        impl Module for $Name {
-            parts!(layers);
 
             /// The hidden states of the last layer at all times, from zeros on:
             /// `(t, n, features) → (t, n, hiddens)`.
-            fn forward(&self, x: &Tensor) -> Tensor {
+            ///
+            /// # Panics
+            /// If the input is no batch of sequences.
+            #[track_caller]
+            pub fn forward(&self, x: &Tensor) -> Tensor {
                 let n = if x.ndim() == 3 { x.len_of(1) } else { 0 };
                 self.forward_from(x, &self.begin(n)).0
             }
         }
+
+        module!($Name: layers);
     )*};
 }
 
