@@ -11,6 +11,14 @@ pub mod convolutional_networks {
     #[rustfmt::skip]
     pub mod channels;
 }
+pub mod linear_classification {
+    #[rustfmt::skip]
+    pub mod image_classification_dataset;
+    #[rustfmt::skip]
+    pub mod classification;
+    #[rustfmt::skip]
+    pub mod softmax_regression_scratch;
+}
 pub mod linear_regression {
     #[rustfmt::skip]
     pub mod oo_design;
