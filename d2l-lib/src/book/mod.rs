@@ -10,6 +10,8 @@ pub mod convolutional_networks {
     pub mod conv_layer;
     #[rustfmt::skip]
     pub mod channels;
+    #[rustfmt::skip]
+    pub mod lenet;
 }
 pub mod linear_classification {
     #[rustfmt::skip]

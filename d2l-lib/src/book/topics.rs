@@ -29,6 +29,9 @@ pub mod cnn {
     pub use crate::book::convolutional_networks::conv_layer::{
         corr2d,
     };
+    pub use crate::book::convolutional_networks::lenet::{
+        lenet,
+    };
 }
 
 /// Linear models for regression, from scratch and concise, and data to try them on.
