@@ -22,7 +22,8 @@ use d2l::prelude::*;
 /// *Defined in “Lazy Initialization” of Deep Learning in Rust.*
 #[track_caller]
 pub fn layer_shapes(net: &nn::Sequential, input: &[usize]) -> String {
-    let width = net.layers().iter().map(|layer| layer.name().len()).max().unwrap_or(0);
+    let width =
+        net.layers().iter().map(|layer| layer.name().len()).max().unwrap_or(0);
     net.eval(); // no statistics of a made-up batch
     let mut x = Tensor::zeros(input);
     let mut lines = Vec::new();
