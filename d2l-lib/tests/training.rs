@@ -458,3 +458,48 @@ mod reader {
         assert_eq!(net.layer(1).name(), "CenteredLayer");
     }
 }
+
+/// A layer called directly tells a mistake at the caller's line, not inside the library.
+#[test]
+fn a_wrong_shape_is_told_where_the_layer_was_called() {
+    use std::{
+        panic::{self, AssertUnwindSafe},
+        sync::Mutex,
+    };
+
+    static PLACE: Mutex<Option<(String, u32)>> = Mutex::new(None);
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // Tests run side by side, and some of them panic on purpose.
+        if std::thread::current()
+            .name()
+            .is_some_and(|name| name.contains("wrong_shape_is_told"))
+        {
+            let place = info.location().map(|at| (at.file().to_owned(), at.line()));
+            *PLACE.lock().unwrap() = place;
+        } else {
+            before(info);
+        }
+    }));
+    let place = |f: &dyn Fn()| {
+        panic::catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+        PLACE.lock().unwrap().take().unwrap()
+    };
+    let image = Tensor::ones([1, 2, 4, 4]);
+    let rows = Tensor::ones([1, 2]);
+    let linear = nn::Linear::new(3, 1);
+    let conv = nn::Conv2d::new(3, 1, 2);
+    let here = line!();
+    let told = [
+        place(&|| drop(linear.forward(&rows))),
+        place(&|| drop(conv.forward(&image))),
+        place(&|| drop(nn::MaxPool2d::new(5).forward(&image))),
+        place(&|| drop(nn::BatchNorm::new(3).forward(&image))),
+        place(&|| drop(nn::LayerNorm::new(3).forward(&image))),
+        place(&|| drop(nn::Gru::new(2, 3).forward(&image))),
+    ];
+    for (i, (file, line)) in told.iter().enumerate() {
+        assert!(file.ends_with("training.rs"), "{file}");
+        assert_eq!(*line, here + 2 + i as u32);
+    }
+}

@@ -18,6 +18,22 @@ pub mod classification {
     };
 }
 
+/// Convolutional networks: cross-correlations from scratch, and LeNet.
+#[rustfmt::skip]
+pub mod cnn {
+    pub use crate::book::convolutional_networks::channels::{
+        corr2d_multi_in,
+        corr2d_multi_in_out,
+        corr2d_1x1,
+    };
+    pub use crate::book::convolutional_networks::conv_layer::{
+        corr2d,
+    };
+    pub use crate::book::convolutional_networks::lenet::{
+        lenet,
+    };
+}
+
 /// House sales in Ames, made ready for training.
 #[rustfmt::skip]
 pub mod houses {
@@ -50,6 +66,14 @@ pub mod mlp {
     };
     pub use crate::book::mlp::mlp_implementation::{
         MlpScratch,
+    };
+}
+
+/// What helps to build networks: the shapes in them.
+#[rustfmt::skip]
+pub mod modules {
+    pub use crate::book::builders_guide::lazy_initialization::{
+        layer_shapes,
     };
 }
 

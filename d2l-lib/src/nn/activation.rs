@@ -1,7 +1,7 @@
 //! Activation functions as layers, to stand between others in a
 //! [`Sequential`](super::Sequential); elsewhere their methods on tensors are shorter.
 
-use super::Module;
+use super::module::module;
 use crate::Tensor;
 
 macro_rules! activations {
@@ -10,11 +10,15 @@ macro_rules! activations {
         #[derive(Clone, Copy, Debug)]
         pub struct $Name;
 
-        impl Module for $Name {
-            fn forward(&self, x: &Tensor) -> Tensor {
+        impl $Name {
+            /// The function of every element.
+            #[track_caller]
+            pub fn forward(&self, x: &Tensor) -> Tensor {
                 x.$method()
             }
         }
+
+        module!($Name);
     )*};
 }
 
@@ -40,8 +44,12 @@ pub struct LeakyRelu(
     pub f64,
 );
 
-impl Module for LeakyRelu {
-    fn forward(&self, x: &Tensor) -> Tensor {
+impl LeakyRelu {
+    /// `x` where it is positive, else `slope · x`.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         x.leaky_relu(self.0)
     }
 }
+
+module!(LeakyRelu);

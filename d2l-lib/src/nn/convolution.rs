@@ -1,6 +1,6 @@
 //! Layers that slide a window over images.
 
-use super::{Module, Parameter, init, parts};
+use super::{Parameter, init, module::module};
 use crate::Tensor;
 
 /// One length for height and width, or `[height, width]`.
@@ -91,12 +91,13 @@ impl Conv2d {
             bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
         }
     }
-}
 
-impl Module for Conv2d {
-    parts!(weight, bias);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// The images that the layer makes of images.
+    ///
+    /// # Panics
+    /// If the input is no batch of images with as many channels as the kernels have, or smaller than they.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() == 4,
             "Conv2d: an input of shape {:?} is no batch of images (n, channels, height, width)",
@@ -107,6 +108,8 @@ impl Module for Conv2d {
         x.conv2d(&self.weight, bias, self.stride.0, self.padding.0)
     }
 }
+
+module!(Conv2d: weight, bias);
 
 /// The convolution that undoes the shapes of [`Conv2d`], to make images larger:
 /// [`Tensor::conv2d_transposed`].
@@ -187,10 +190,13 @@ impl ConvTranspose2d {
     }
 }
 
-impl Module for ConvTranspose2d {
-    parts!(weight, bias);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+impl ConvTranspose2d {
+    /// The images that the layer makes of images.
+    ///
+    /// # Panics
+    /// If the input is no batch of images with as many channels as the layer has inputs.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() == 4,
             "ConvTranspose2d: an input of shape {:?} is no batch of images \
@@ -275,10 +281,15 @@ impl Conv1d {
     }
 }
 
-impl Module for Conv1d {
-    parts!(weight, bias);
+module!(ConvTranspose2d: weight, bias);
 
-    fn forward(&self, x: &Tensor) -> Tensor {
+impl Conv1d {
+    /// The sequences that the layer makes of sequences.
+    ///
+    /// # Panics
+    /// If the input is no batch of sequences with as many channels as the kernels have.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() == 3,
             "Conv1d: an input of shape {:?} is no batch of sequences (n, channels, t)",
@@ -289,6 +300,8 @@ impl Module for Conv1d {
         x.conv1d(&self.weight, bias, self.stride, self.padding)
     }
 }
+
+module!(Conv1d: weight, bias);
 
 macro_rules! pooling {
     ($($(#[$doc:meta])* $Name:ident: $method:ident;)*) => {$(
@@ -318,13 +331,18 @@ macro_rules! pooling {
                 self.padding = padding.into();
                 self
             }
-        }
 
-        impl Module for $Name {
-            fn forward(&self, x: &Tensor) -> Tensor {
+            /// One number for each window.
+            ///
+            /// # Panics
+            /// If the input is no batch of images, or they are smaller than the window.
+            #[track_caller]
+            pub fn forward(&self, x: &Tensor) -> Tensor {
                 x.$method(self.kernel.0, self.stride.0, self.padding.0)
             }
         }
+
+        module!($Name);
     )*};
 }
 
@@ -339,8 +357,12 @@ pooling! {
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool2d;
 
-impl Module for GlobalAvgPool2d {
-    fn forward(&self, x: &Tensor) -> Tensor {
+impl GlobalAvgPool2d {
+    /// The mean of every channel.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         x.mean_keepdim([-2, -1])
     }
 }
+
+module!(GlobalAvgPool2d);

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Mode, Module, parts};
+use super::{Mode, module::module};
 use crate::Tensor;
 
 /// In training, sets every element to 0 with probability `p` and divides the others by
@@ -32,12 +32,10 @@ impl Dropout {
         assert!((0.0..=1.0).contains(&p), "Dropout: {p} is no probability");
         Dropout { p, mode: Mode::new() }
     }
-}
 
-impl Module for Dropout {
-    parts!(mode);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// The input, in training with some elements dropped.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         if !self.mode.is_training() || self.p == 0.0 {
             return x.clone();
         }
@@ -48,3 +46,5 @@ impl Module for Dropout {
         x * (kept / (1.0 - self.p))
     }
 }
+
+module!(Dropout: mode);

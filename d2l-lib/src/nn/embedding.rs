@@ -1,6 +1,6 @@
 //! Vectors for symbols.
 
-use super::{Module, Parameter, parts};
+use super::{Parameter, module::module};
 use crate::Tensor;
 
 /// A learned vector for each of `n` symbols: integers `(…)` give `(…, width)`.
@@ -25,12 +25,15 @@ impl Embedding {
     pub fn new(n: usize, width: usize) -> Embedding {
         Embedding { weight: Parameter::new(Tensor::randn([n, width])) }
     }
-}
 
-impl Module for Embedding {
-    parts!(weight);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// The vectors of these symbols.
+    ///
+    /// # Panics
+    /// If there is no such symbol.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         self.weight.embedding(x)
     }
 }
+
+module!(Embedding: weight);

@@ -1,6 +1,6 @@
 //! Affine maps, and the reshaping before them.
 
-use super::{Module, Parameter, init, parts};
+use super::{Parameter, init, module::module};
 use crate::Tensor;
 
 /// `(…, in) → (…, out)`: `x · weightᵀ + bias`.
@@ -54,12 +54,13 @@ impl Linear {
             bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
         }
     }
-}
 
-impl Module for Linear {
-    parts!(weight, bias);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// `x · weightᵀ + bias`.
+    ///
+    /// # Panics
+    /// If the last axis of `x` has another length than the layer has inputs.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() > 0,
             "Linear: a number has no features; the shape must be […, in]"
@@ -76,14 +77,23 @@ impl Module for Linear {
     }
 }
 
+module!(Linear: weight, bias);
+
 /// `(n, …) → (n, product of …)`: each example as one row.
 #[derive(Clone, Copy, Debug)]
 pub struct Flatten;
 
-impl Module for Flatten {
-    fn forward(&self, x: &Tensor) -> Tensor {
+impl Flatten {
+    /// Each example as one row.
+    ///
+    /// # Panics
+    /// If there is no axis.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(x.ndim() > 0, "Flatten: the first axis must count the examples");
         let rest: usize = x.shape()[1..].iter().product();
         x.reshape([x.shape()[0], rest])
     }
 }
+
+module!(Flatten);

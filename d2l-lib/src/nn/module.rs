@@ -231,3 +231,19 @@ macro_rules! parts {
         }
     };
 }
+
+/// `impl Module` for a layer with a `forward` of its own, which tells a mistake at its caller's
+/// line. The trait's cannot: a method with `#[track_caller]` does not link as one of a
+/// `dyn Module` from a cell.
+macro_rules! module {
+    ($Name:ident $(: $($part:ident),*)?) => {
+        impl $crate::nn::Module for $Name {
+            $($crate::parts!($($part),*);)?
+
+            fn forward(&self, x: &Tensor) -> Tensor {
+                $Name::forward(self, x)
+            }
+        }
+    };
+}
+pub(super) use module;

@@ -1,6 +1,6 @@
 //! Layers that shift and scale their inputs to mean 0 and variance 1.
 
-use super::{Mode, Module, Parameter, parts};
+use super::{Mode, Parameter, module::module};
 use crate::{Shape, Tensor, no_grad};
 
 /// Batch normalisation (Ioffe and Szegedy, 2015): of features `(n, c)`, or of the channels
@@ -71,12 +71,13 @@ impl BatchNorm {
         self.running_mean.get_or_init(|| Tensor::zeros(num_features));
         self.running_var.get_or_init(|| Tensor::ones(num_features));
     }
-}
 
-impl Module for BatchNorm {
-    parts!(weight, bias, running_mean, running_var, mode);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// The input, normalised.
+    ///
+    /// # Panics
+    /// If there is no axis of features or one of another length, or in training only one value for each.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.ndim() >= 2,
             "BatchNorm: an input of shape {:?} has no features (n, c, …)",
@@ -113,6 +114,8 @@ impl Module for BatchNorm {
         x * along(&scale) + along(&shift)
     }
 }
+
+module!(BatchNorm: weight, bias, running_mean, running_var, mode);
 
 /// Layer normalisation (Ba, Kiros and Hinton, 2016): of every example on its own, over its
 /// last axes.
@@ -151,12 +154,13 @@ impl LayerNorm {
         self.eps = eps;
         self
     }
-}
 
-impl Module for LayerNorm {
-    parts!(weight, bias);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
+    /// The input, normalised.
+    ///
+    /// # Panics
+    /// If the last axes have another shape than the layer.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
             x.shape().ends_with(&self.shape),
             "LayerNorm: an input of shape {:?} does not end in {:?}",
@@ -166,3 +170,5 @@ impl Module for LayerNorm {
         x.layer_norm(self.shape, Some(&self.weight), Some(&self.bias), self.eps)
     }
 }
+
+module!(LayerNorm: weight, bias);

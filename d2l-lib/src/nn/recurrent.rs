@@ -2,7 +2,7 @@
 //!
 //! Inputs are sequences `(t, n, features)`: time first, as the recurrence goes.
 
-use super::{Content, Module, Parameter, Part, init, parts};
+use super::{Content, Parameter, Part, init, module::module};
 use crate::{
     Tensor,
     ops::recurrent::Kind,
@@ -41,14 +41,15 @@ impl Cell {
     }
 }
 
-impl Module for Cell {
-    parts!(weight_input, weight_hidden, bias_input, bias_hidden);
-
+impl Cell {
     /// The input's share of all gates, for all times at once.
+    #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight_input, Some(&self.bias_input))
     }
 }
+
+module!(Cell: weight_input, weight_hidden, bias_input, bias_hidden);
 
 /// The cells of a recurrent layer: one for each layer, or, both ways, two.
 #[derive(Debug)]
@@ -212,18 +213,20 @@ macro_rules! recurrent_layers {
             pub fn forward_from(&self, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
                 self.layers.run(stringify!($Name), x, state, true)
             }
-        }
-
-        impl Module for $Name {
-            parts!(layers);
 
             /// The hidden states of the last layer at all times, from zeros on:
             /// `(t, n, features) → (t, n, hiddens)`.
-            fn forward(&self, x: &Tensor) -> Tensor {
+            ///
+            /// # Panics
+            /// If the input is no batch of sequences.
+            #[track_caller]
+            pub fn forward(&self, x: &Tensor) -> Tensor {
                 let n = if x.ndim() == 3 { x.len_of(1) } else { 0 };
                 self.layers.run(stringify!($Name), x, &self.begin(n), false).0
             }
         }
+
+        module!($Name: layers);
     )*};
 }
 

@@ -43,9 +43,7 @@ impl LinearRegression {
 }
 
 impl nn::Module for LinearRegression {
-    fn parts(&self) -> nn::Parts<'_> {
-        nn::Parts::new().with("weight", &self.net.weight).with("bias", &self.net.bias)
-    }
+    nn::parts!(net);
 
     fn forward(&self, x: &Tensor) -> Tensor {
         self.net.forward(x)
