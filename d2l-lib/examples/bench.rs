@@ -161,11 +161,7 @@ fn main() {
         });
     });
 
-    let (w, mut optimizers) = optimizers();
-    for (name, optimizer) in &mut optimizers {
-        (&w * 0.5).sum().backward();
-        row(&format!("{name} 1e6"), || optimizer.step());
-    }
+    optimizers();
     small_models();
     recurrent_models();
     image_models();
@@ -183,14 +179,17 @@ fn peak_memory() -> Option<u64> {
 }
 
 /// Optimizers of a million numbers.
-fn optimizers() -> (Tensor, [(&'static str, Box<dyn Optimizer>); 3]) {
+fn optimizers() {
     let w = parameter([1_000_000]);
     let all: [(&str, Box<dyn Optimizer>); 3] = [
         ("SGD", Box::new(Sgd::new([&w], 1e-6))),
         ("SGD with momentum", Box::new(Sgd::new([&w], 1e-6).momentum(0.9))),
         ("Adam", Box::new(Adam::new([&w], 1e-6))),
     ];
-    (w, all)
+    (&w * 0.5).sum().backward();
+    for (name, mut optimizer) in all {
+        row(&format!("{name} 1e6"), || optimizer.step());
+    }
 }
 
 /// Chapter 3's linear regression, and word vectors by negative sampling.

@@ -13,7 +13,8 @@
 //! assert_eq!(x.grad().unwrap().to_vec(), [0.0, 4.0, 8.0, 12.0]);
 //! ```
 //!
-//! Names and behaviour follow PyTorch where Rust allows, with three rules of its own:
+//! Names and behaviour follow PyTorch where Rust allows ([`pytorch`] sets them side by side),
+//! with three rules of its own:
 //!
 //! * A wrong shape, dtype or device is a bug in the program: it panics, names the operation
 //!   and the shapes, and points at the caller's line.

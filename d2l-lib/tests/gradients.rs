@@ -74,7 +74,7 @@ gradient! {
     minimum: [[3, 3], [3]] |x| x[0].minimum(&x[1]);
     where_: [[3, 3], [3]] |x| Tensor::where_(&x[0].gt(0), &x[0], &x[1]);
     attention: [[2, 3, 4], [2, 5, 4], [2, 5, 3]] |x| {
-        let seen = Tensor::arange(0..15).reshape([3, 5]).ne(&tensor([0, 6, 7, 3, 14]));
+        let seen = Tensor::arange(0..15).reshape([3, 5]).ne(tensor([0, 6, 7, 3, 14]));
         x[0].attention(&x[1], &x[2], Some(&seen))
     };
     attention_in_place_of_heads: [[2, 2, 3, 4], [2, 2, 3, 4]] |x| {

@@ -381,7 +381,7 @@ fn convolutions_of_many_small_images_are_those_of_each() {
             let one = run(x.i(i..=i).copy(), k.copy());
             assert!(y.i(i..=i).allclose(&one[0]), "image {i} of {n}");
             assert!(dx.i(i..=i).allclose(&one[1]), "gradient of image {i} of {n}");
-            sum = sum + &one[2];
+            sum += &one[2];
         }
         assert!(dk.allclose(&sum), "gradient of kernels, {n} images");
     }

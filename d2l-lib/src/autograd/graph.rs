@@ -103,9 +103,12 @@ impl Tape {
     }
 }
 
+/// From the gradient of a result to those of all inputs that need one.
+type JointPull = Box<dyn FnOnce(&Tensor) -> Vec<Option<Tensor>> + Send>;
+
 /// Gradients of several inputs, before and after they were computed.
 enum Joint {
-    Waiting(Box<dyn FnOnce(&Tensor) -> Vec<Option<Tensor>> + Send>),
+    Waiting(JointPull),
     Ready(Vec<Option<Tensor>>),
 }
 

@@ -104,13 +104,11 @@ pub(crate) fn rows_mut<T: Send>(
         return;
     }
     debug_assert!(rows.len().is_multiple_of(length));
-    let start = Start(rows.as_mut_ptr());
-    ranges(rows.len() / length, grain, &|range| {
-        let at = range.start * length;
-        // SAFETY: `ranges` gives disjoint ranges inside `0..rows.len() / length`, so these
-        // slices are disjoint and inside `rows`, which is borrowed until all parts ended.
-        let run =
-            unsafe { slice::from_raw_parts_mut(start.at(at), range.len() * length) };
+    let count = rows.len() / length;
+    let rows = Shared::new(rows);
+    ranges(count, grain, &|range| {
+        // SAFETY: `ranges` gives disjoint ranges, so these parts are disjoint.
+        let run = unsafe { rows.part(range.start * length, range.len() * length) };
         each(range.start, run);
     });
 }
@@ -127,16 +125,12 @@ pub(crate) fn rows_mut_2<T: Send, U: Send>(
     if length == 0 {
         return;
     }
-    let (first, second) = (Start(rows.0.as_mut_ptr()), Start(rows.1.as_mut_ptr()));
-    ranges(rows.0.len() / length, grain, &|range| {
-        let (at, count) = (range.start * length, range.len() * length);
-        // SAFETY: the ranges are disjoint and inside both slices, as in `rows_mut`.
-        let runs = unsafe {
-            (
-                slice::from_raw_parts_mut(first.at(at), count),
-                slice::from_raw_parts_mut(second.at(at), count),
-            )
-        };
+    let count = rows.0.len() / length;
+    let (first, second) = (Shared::new(rows.0), Shared::new(rows.1));
+    ranges(count, grain, &|range| {
+        let (at, length) = (range.start * length, range.len() * length);
+        // SAFETY: the ranges are disjoint.
+        let runs = unsafe { (first.part(at, length), second.part(at, length)) };
         each(range.start, runs.0, runs.1);
     });
 }
@@ -153,33 +147,16 @@ pub(crate) fn blocks_mut<T: Send>(
     }
     let count = rows.len() / length;
     debug_assert!(rows.len() == count * length && block > 0);
-    let start = Start(rows.as_mut_ptr());
+    let rows = Shared::new(rows);
     run(count.div_ceil(block), &|i| {
         let (from, to) = (i * block, count.min((i + 1) * block));
-        // SAFETY: the parts are disjoint and inside `rows`, as in `rows_mut`.
-        let rows = unsafe {
-            slice::from_raw_parts_mut(start.at(from * length), (to - from) * length)
-        };
+        // SAFETY: the parts are disjoint.
+        let rows = unsafe { rows.part(from * length, (to - from) * length) };
         each(from, rows);
     });
 }
 
-/// The start of a slice whose parts several threads write.
-struct Start<T>(*mut T);
-
-// SAFETY: only the disjoint slices made from it are used on other threads.
-unsafe impl<T: Send> Sync for Start<T> {}
-
-impl<T> Start<T> {
-    /// # Safety
-    /// The element must exist.
-    unsafe fn at(&self, index: usize) -> *mut T {
-        // SAFETY: the caller promises it.
-        unsafe { self.0.add(index) }
-    }
-}
-
-/// A slice of which several threads write parts that [`rows_mut`] cannot describe.
+/// A slice of which several threads write parts.
 pub(crate) struct Shared<'a, T> {
     start: *mut T,
     length: usize,

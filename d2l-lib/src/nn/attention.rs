@@ -181,5 +181,5 @@ pub fn length_mask(lengths: &Tensor, m: usize) -> Tensor {
             lengths.shape()
         ),
     };
-    lengths.unsqueeze(-1).gt(&Tensor::arange(0..m))
+    lengths.unsqueeze(-1).gt(Tensor::arange(0..m))
 }

@@ -412,7 +412,7 @@ mod tests {
         // Thirds are rounded at every addition, and one large number spoils those after it.
         for (n, large) in [(1, 0.0), (63, 1.0), (5000, 1e7), (1_000_000, 1e4)] {
             let third = |i: usize| {
-                1.0 / 3.0 + (i % 7) as f32 * if i % 2 == 0 { -1.1 } else { 0.9 }
+                1.0 / 3.0 + (i % 7) as f32 * if i.is_multiple_of(2) { -1.1 } else { 0.9 }
             };
             let mut values: Vec<f32> = (0..n).map(third).collect();
             values[0] += large as f32;
