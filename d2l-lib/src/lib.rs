@@ -45,6 +45,7 @@ mod ops;
 pub mod optim;
 pub mod plot;
 pub mod prelude;
+pub mod progress;
 mod random;
 mod shape;
 mod tensor;
