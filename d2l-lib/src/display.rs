@@ -140,6 +140,11 @@ fn send(op: &str, bundle: &Bundle, display_id: Option<&str>, wait: bool) {
     }
 }
 
+/// Whether displays can be updated where this runs.
+pub(crate) fn is_connected() -> bool {
+    channel().is_some()
+}
+
 /// The display channel, if the process was given one.
 fn channel() -> Option<&'static Mutex<File>> {
     static CHANNEL: OnceLock<Option<Mutex<File>>> = OnceLock::new();

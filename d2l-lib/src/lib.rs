@@ -46,6 +46,7 @@ mod ops;
 pub mod optim;
 pub mod plot;
 pub mod prelude;
+pub mod progress;
 pub mod pytorch {
     #![doc = include_str!("pytorch.md")]
 }

@@ -11,6 +11,7 @@ pub use crate::{
     optim,
     optim::Optimizer as _,
     plot::{Colormap, Figure, LineStyle, Marker, Matrix, Scale, Values},
+    progress::progress,
     random::seed,
     sequential,
     tensor::tensor,

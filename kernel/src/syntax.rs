@@ -11,9 +11,8 @@ const ROOM: usize = 1 << 20;
 /// Stack for each byte: more than the parser needs for one bracket, in a build that is not optimized.
 const PER_BYTE: usize = 32 << 10;
 
-/// Longer texts get no more stack; of these, only such that are nested less are parsed.
+/// Longer texts get no more stack; of these, only such are parsed as nest no deeper than that.
 const LONG: usize = 16 << 10;
-const DEEP: usize = 1000;
 
 /// Runs `parse` on a thread with enough stack for `code`; none if there cannot be enough, or if the
 /// parser fails.
@@ -21,7 +20,7 @@ pub(crate) fn with_room<T: Send>(
     code: &str,
     parse: impl FnOnce() -> T + Send,
 ) -> Option<T> {
-    if code.len() > LONG && depth(code) > DEEP {
+    if code.len() > LONG && depth(code) > LONG / 2 {
         return None;
     }
     let stack = ROOM + PER_BYTE * code.len().min(LONG);
@@ -31,16 +30,23 @@ pub(crate) fn with_room<T: Send>(
     })
 }
 
-/// How deep brackets are nested at most, strings and comments not told apart.
+/// A bound on how deep the parser goes: the brackets that are open, and the signs and words since the
+/// last `,` or `;`. Strings and comments are not told apart.
 fn depth(code: &str) -> usize {
-    let (mut now, mut most) = (0_usize, 0);
+    let (mut open, mut since, mut most) = (0_usize, 0, 0);
+    let mut word = false;
     for byte in code.bytes() {
+        let in_word = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
         match byte {
-            b'(' | b'[' | b'{' => now += 1,
-            b')' | b']' | b'}' => now = now.saturating_sub(1),
-            _ => {}
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            b',' | b';' => since = 0,
+            _ if in_word => since += usize::from(!word),
+            _ if byte.is_ascii_whitespace() => {}
+            _ => since += 1,
         }
-        most = most.max(now);
+        word = in_word;
+        most = most.max(open + since);
     }
     most
 }

@@ -4,6 +4,7 @@ and takes a picture.
 lab.py NOTEBOOK.ipynb PICTURE.png (the kernel must be installed; needs Chromium and its driver)
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -77,7 +78,9 @@ def merged(outputs):
     return result
 
 
-def main(notebook, picture):
+@contextlib.contextmanager
+def opened(notebook):
+    """A browser in which a copy of the notebook is open in JupyterLab."""
     folder = pathlib.Path(tempfile.mkdtemp())
     shutil.copy(notebook, folder)
     name = pathlib.Path(notebook).name
@@ -86,6 +89,7 @@ def main(notebook, picture):
         [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--allow-root",
          "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", f"--notebook-dir={folder}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    browser = None
     try:
         for _ in range(120):
             try:
@@ -101,6 +105,18 @@ def main(notebook, picture):
         browser.set_script_timeout(900)
         browser.get(f"http://127.0.0.1:{port}/lab/tree/{name}?reset")
         WebDriverWait(browser, 180).until(lambda b: b.execute_script(IS_OPEN))
+        yield browser
+    finally:
+        if browser:
+            browser.quit()
+        lab.terminate()
+        lab.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(notebook, picture):
+    name = pathlib.Path(notebook).name
+    with opened(notebook) as browser:
         started = time.monotonic()
         ran = json.loads(browser.execute_async_script(RUN_ALL))
         assert "error" not in ran, ran
@@ -108,10 +124,6 @@ def main(notebook, picture):
         browser.execute_script("window.jupyterapp.shell.collapseLeft(); document.activeElement.blur();" + SHOW_FIGURE)
         time.sleep(2)
         browser.save_screenshot(picture)
-        browser.quit()
-    finally:
-        lab.terminate()
-        lab.wait(20)
 
     wanted = json.load(open(notebook))["cells"]
     assert len(wanted) == len(ran["cells"]), (len(wanted), len(ran["cells"]))
@@ -125,7 +137,6 @@ def main(notebook, picture):
             f"{source}\n\nthe book:    {merged(want['outputs'])}\n\nJupyterLab: {merged(got['outputs'])}")
         compared += 1
     print(f"{name}: {compared} cells gave what the book shows")
-    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,25 @@ fn the_kernel_answers_while_a_cell_runs() {
     python(&jupyter, folder.path(), "test_protocol.py", &[]);
 }
 
+/// `nbclient` and `jupyter console`.
+#[test]
+fn other_clients_run_cells() {
+    let Some(jupyter) = jupyter() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    python(&jupyter, folder.path(), "test_clients.py", &[]);
+}
+
+/// A plot and a bar that move, interrupt, completion, tooltip, errors, restart.
+#[test]
+fn jupyterlab_shows_what_happens_while_it_happens() {
+    let Some(jupyter) = jupyter() else { return };
+    if !has_tool("chromium") || !has_tool("chromedriver") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    python(&jupyter, folder.path(), "lab_live.py", &[folder.path()]);
+}
+
 /// Every section's notebook gives in JupyterLab what the book shows.
 #[test]
 fn a_notebook_from_the_zip_runs_in_jupyterlab() {

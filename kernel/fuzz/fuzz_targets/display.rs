@@ -1,6 +1,3 @@
 #![no_main]
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "a part of the kernel is used")]
 
-#[path = "../src/checks.rs"]
-mod checks;
-pub use checks::engine;
+libfuzzer_sys::fuzz_target!(|data: &[u8]| d2l_kernel_fuzz::display(data));

@@ -1,6 +1,8 @@
 //! What must hold for every input. The modules under test are compiled from the kernel's own files,
 //! so a nightly compiler with sanitizers need not compile the kernel's 600 dependencies.
 
+#![allow(dead_code, unreachable_pub, reason = "a part of each module is used")]
+
 /// As the kernel's.
 pub mod engine {
     /// As the kernel's.
@@ -8,7 +10,7 @@ pub mod engine {
 }
 
 #[path = "../../src/syntax.rs"]
-mod syntax;
+pub(crate) mod syntax;
 
 #[path = "../../src/wire/frames.rs"]
 mod frames;
@@ -97,7 +99,8 @@ pub fn cells(data: &[u8]) {
             }
         }
         let Some(cell) = cell else { continue };
-        let mut pieces: Vec<_> = cell.items.iter().map(|item| item.range.clone()).collect();
+        let mut pieces: Vec<_> =
+            cell.items.iter().map(|item| item.range.clone()).collect();
         pieces.extend(cell.statements.iter().cloned().chain(cell.last.clone()));
         pieces.sort_by_key(|piece| piece.start);
         let mut end = 0;
