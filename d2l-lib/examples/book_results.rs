@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
 
-    let train = |model: &dyn Model, epochs| Trainer::new(epochs).quiet().fit(model, &data);
+    let train =
+        |model: &dyn Model, epochs| Trainer::new(epochs).quiet().fit(model, &data);
     run("softmax scratch", &|| {
         accuracy(&train(&SoftmaxRegressionScratch::new(784, 10, 0.1), 20))
     });
