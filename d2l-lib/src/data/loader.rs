@@ -40,6 +40,8 @@ impl DataLoader {
                 tensor.shape()
             );
         }
+        // Once and for all: else choosing rows of a view would copy the whole for each batch.
+        let tensors = tensors.iter().map(Tensor::contiguous).collect();
         DataLoader { tensors, batch_size, shuffles: false, drops_last: false }
     }
 
@@ -208,6 +210,16 @@ mod tests {
             assert_eq!(seen, Vec::from_iter(0..11));
         }
         assert_ne!(orders[0], orders[1]);
+    }
+
+    #[test]
+    fn views_are_copied_once_and_not_for_each_batch() {
+        let table = Tensor::arange(0.0..12.0).reshape([3, 4]);
+        let loader = DataLoader::new([&table.t()], 2).shuffle();
+        assert!(loader.tensors[0].is_contiguous());
+        assert!(loader.tensors[0].equal(&table.t()));
+        let whole = DataLoader::new([&table], 2);
+        assert!(whole.tensors[0].same_storage(&table));
     }
 
     #[test]

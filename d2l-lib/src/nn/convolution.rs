@@ -95,7 +95,8 @@ impl Conv2d {
     /// The images that the layer makes of images.
     ///
     /// # Panics
-    /// If the input is no batch of images with as many channels as the kernels have, or smaller than they.
+    /// If the input is no batch of images with as many channels as the kernels have, or they
+    /// are smaller than the kernels.
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(

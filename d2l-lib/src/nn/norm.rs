@@ -75,7 +75,8 @@ impl BatchNorm {
     /// The input, normalised.
     ///
     /// # Panics
-    /// If there is no axis of features or one of another length, or in training only one value for each.
+    /// If there is no axis of features or one of another length, or in training only one value
+    /// for each.
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
