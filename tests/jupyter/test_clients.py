@@ -26,7 +26,7 @@ def main():
         nbclient.NotebookClient(notebook("panic!(\"no\")", "1"), kernel_name="d2l", timeout=600).execute()
         sys.exit("nbclient went on behind an error")
     except nbclient.exceptions.CellExecutionError as error:
-        assert "panic: no" in str(error), error
+        assert error.ename == "panic" and "In [1]:1:1" in str(error), error
 
     console = subprocess.run(
         [sys.executable, "-m", "jupyter_console", "--kernel=d2l", "--simple-prompt"],
