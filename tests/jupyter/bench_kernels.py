@@ -82,13 +82,13 @@ def bench(name):
     run(client, "1+1")
     time.sleep(1)
     rows["RSS of the kernel at rest, MB"], rows["with its processes (PSS), MB"] = memory(manager.provisioner.pid)
-    # The 10th and the 200th cell: medians of the fifteen cells around them, of every kind but printing.
+    # The 10th and the 200th cell: medians of the thirty cells around them, of every kind but printing.
     times = []
     kinds = ["1+1", "let", "fn"]
-    for i in range(207 if name != "rust" else 67):
+    for i in range(215):
         times.append(run(client, CELLS[name][kinds[i % 3]].format(i=i)))
-    rows["10th cell"] = statistics.median(times[3:18])
-    rows["200th cell" if name != "rust" else "60th cell"] = statistics.median(times[-15:])
+    rows["10th cell"] = statistics.median(times[:30])
+    rows["200th cell"] = statistics.median(times[-30:])
     for kind, code in CELLS[name].items():
         samples = [run(client, code.format(i=1000 + i)) for i in range(REPEATS)]
         rows[kind] = statistics.median(samples)
@@ -102,11 +102,16 @@ def main(names):
     missing = [name for name in names if name not in installed]
     results = {name: bench(name) for name in names if name in installed}
     rows = list(dict.fromkeys(row for result in results.values() for row in result))
-    print("| |", " | ".join(results), "|")
-    print("|---|" + "---|" * len(results))
+    ours, theirs = results.get("d2l", {}), results.get("rust", {})
+    heads = list(results) + ["evcxr / ours"]
+    print("| |", " | ".join(heads), "|")
+    print("|---|" + "---|" * len(heads))
     for row in rows:
         values = [f"{result[row]:.1f}" if row in result else "" for result in results.values()]
+        values.append(f"{theirs[row] / ours[row]:.1f}" if row in ours and row in theirs else "")
         print(f"| {row} |", " | ".join(values), "|")
+    if ours:
+        print(f"\nd2l: the 200th cell takes {ours['200th cell'] / ours['10th cell']:.2f} of the 10th")
     for name in missing:
         print(f"not installed: {name}")
 

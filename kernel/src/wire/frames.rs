@@ -66,6 +66,9 @@ impl Signer {
             serde_json::from_slice(bytes).map_err(|e| WireError::Content(e.to_string()))
         };
         let (header, mut content) = (part(header)?, part(content)?);
+        if !content.is_object() {
+            return Err(WireError::Content("the content is no object".into()));
+        }
         fill_in(header["msg_type"].as_str().unwrap_or_default(), &mut content);
         let message = json!({
             "header": header,

@@ -62,12 +62,15 @@ fn notes(children: &Value) -> Vec<String> {
         let level = child["level"].as_str().unwrap_or("note");
         let mut note =
             format!("{level}: {}", child["message"].as_str().unwrap_or_default());
-        for span in child["spans"].as_array().into_iter().flatten() {
-            if let Some(text) =
-                span["suggested_replacement"].as_str().filter(|t| !t.trim().is_empty())
-            {
-                note.push_str(&format!(": `{}`", text.trim()));
-            }
+        // What stands between the parts of a suggestion stays as it is.
+        let spans = child["spans"].as_array().into_iter().flatten();
+        let parts: Vec<_> = spans
+            .filter_map(|span| span["suggested_replacement"].as_str())
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .collect();
+        if !parts.is_empty() {
+            note.push_str(&format!(": `{}`", parts.join("…")));
         }
         notes.push(note);
     }
