@@ -97,7 +97,10 @@ fn main() -> Result<(), d2l::FileError> {
         seed(number);
         let order = Tensor::randperm(784);
         let shuffle = |x: &Tensor| {
-            x.reshape([-1, 784]).index_select(1, &order).contiguous().reshape([-1, 1, 28, 28])
+            x.reshape([-1, 784])
+                .index_select(1, &order)
+                .contiguous()
+                .reshape([-1, 1, 28, 28])
         };
         let mut shuffled = data.clone();
         shuffled.train.images = shuffle(&data.train.images);
