@@ -5,7 +5,10 @@
 use d2l::prelude::*;
 
 //@ concise.md#linear-regression
-use d2l::{optim::{Optimizer, Sgd}, train::Model};
+use d2l::{
+    optim::{Optimizer, Sgd},
+    train::Model,
+};
 
 /// Linear regression from the parts of the library: `(n, d) → (n, 1)`.
 ///
@@ -56,7 +59,8 @@ impl Model for LinearRegression {
     }
 
     fn optimizer(&self) -> Box<dyn Optimizer> {
-        let sgd = Sgd::new(self.parameters(), self.lr).weight_decay(self.weight_decay);
+        let sgd =
+            Sgd::new(self.parameters(), self.lr).weight_decay(self.weight_decay);
         Box::new(sgd.weight_decay_only(|name| name.ends_with("weight")))
     }
 }

@@ -5,7 +5,10 @@
 use d2l::prelude::*;
 
 //@ oo-design.md#model
-use d2l::{data::{Batch, DataLoader}, optim::Optimizer};
+use d2l::{
+    data::{Batch, DataLoader},
+    optim::Optimizer,
+};
 
 /// A network that can be trained: it knows its loss, and the rule that changes its parameters.
 ///
@@ -108,7 +111,8 @@ impl ProgressBoard {
             None => self.curves.push((curve.to_owned(), vec![(x, y)])),
         }
         // A few frames a second are enough for the eye, and cost the training nothing.
-        if self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(300)) {
+        if self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(300))
+        {
             self.show();
         }
     }
@@ -248,7 +252,9 @@ impl Trainer {
         for epoch in 1..=self.max_epochs {
             let loss = self.fit_epoch(model, &train, optimizer.as_mut());
             board.add("training loss", epoch as f64, loss);
-            for (name, value) in validation.iter().flat_map(|loader| evaluate(model, loader)) {
+            for (name, value) in
+                validation.iter().flat_map(|loader| evaluate(model, loader))
+            {
                 board.add(&format!("validation {name}"), epoch as f64, value);
             }
         }

@@ -5,7 +5,11 @@
 use d2l::prelude::*;
 
 //@ scratch.md#linear-regression-scratch
-use d2l::{nn::{self, Parameter}, optim::Optimizer, train::Model};
+use d2l::{
+    nn::{self, Parameter},
+    optim::Optimizer,
+    train::Model,
+};
 
 /// Linear regression with everything written by hand: `(n, d) → (n, 1)`.
 ///
@@ -47,7 +51,12 @@ impl nn::Module for LinearRegressionScratch {
 
 impl Model for LinearRegressionScratch {
     fn loss(&self, y_hat: &Tensor, y: &Tensor) -> Tensor {
-        assert!(y_hat.shape() == y.shape(), "{:?} for {:?}", y_hat.shape(), y.shape());
+        assert!(
+            y_hat.shape() == y.shape(),
+            "{:?} for {:?}",
+            y_hat.shape(),
+            y.shape()
+        );
         (y_hat - y).pow(2.0).mean() * 0.5
     }
 

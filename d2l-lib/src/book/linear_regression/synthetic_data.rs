@@ -46,7 +46,8 @@ impl SyntheticRegressionData {
     ) -> SyntheticRegressionData {
         let n = num_train + num_val;
         let x = Tensor::randn([n, w.numel()]);
-        let y = x.matmul(&w.reshape([-1, 1])) + b + Tensor::normal(0.0, noise, [n, 1]);
+        let y =
+            x.matmul(&w.reshape([-1, 1])) + b + Tensor::normal(0.0, noise, [n, 1]);
         SyntheticRegressionData { x, y, num_train, batch_size: 32 }
     }
 

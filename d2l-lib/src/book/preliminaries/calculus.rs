@@ -71,7 +71,8 @@ pub fn set_axes(figure: Figure, axes: &Axes) -> Figure {
 /// *Defined in “Calculus” of Deep Learning in Rust.*
 #[track_caller]
 pub fn plot(x: &Tensor, curves: &[(&str, &Tensor)]) -> Figure {
-    let styles = [LineStyle::Solid, LineStyle::Dashed, LineStyle::DashDot, LineStyle::Dotted];
+    let styles =
+        [LineStyle::Solid, LineStyle::Dashed, LineStyle::DashDot, LineStyle::Dotted];
     let mut figure = Figure::new();
     for ((label, y), style) in curves.iter().zip(styles.into_iter().cycle()) {
         figure = figure.line(x, *y).style(style);
