@@ -33,7 +33,7 @@ def main():
         input="let v = vec![7];\nv[0] * 6\nprintln!(\"from the console\");\nnope\nexit\n",
         capture_output=True, text=True, timeout=300)
     for part in ["42", "from the console", "E0425"]:
-        assert part in console.stdout, (part, console.stdout, console.stderr)
+        assert part in console.stdout + console.stderr, (part, console.stdout, console.stderr)
     print("ok")
 
 
