@@ -37,7 +37,7 @@ fn main() {
     );
     let (mut parsed, mut woven, mut edited) = (f64::MAX, f64::MAX, f64::MAX);
     for round in 0..5 {
-        let (mut documents, mut memo) = (Parsed::new(), html::Memo::default());
+        let (mut documents, mut memo) = (Parsed::empty(), html::Memo::default());
         let mut make = |texts: &[(&str, &str)]| {
             let start = Instant::now();
             let (book, found) =

@@ -17,6 +17,7 @@ pub mod check;
 pub mod commands;
 pub mod config;
 pub mod diagnostic;
+mod digest;
 pub mod document;
 pub mod files;
 pub mod prelude;

@@ -236,7 +236,7 @@ fn check(book: &Book, parsed: Vec<Diagnostic>, json: bool) -> anyhow::Result<Exi
 
 fn serve(config: &Path, port: u16) -> anyhow::Result<()> {
     let root = config.parent().unwrap_or(Path::new(""));
-    let mut parsed = Parsed::new();
+    let mut parsed = Parsed::empty();
     let mut load = || {
         let (book, diagnostics) = Book::load_with(config, &mut parsed);
         if diagnostic::has_errors(&diagnostics) {

@@ -1,6 +1,8 @@
 //! Results of chapters 4 and 5 over three seeds, beside which `tests/results/README.md` puts
 //! those of PyTorch: `cargo run -p d2l --example book_results [softmax|mlp|…]`.
 
+mod spread;
+
 use std::error::Error;
 
 use d2l::{
@@ -13,6 +15,7 @@ use d2l::{
     prelude::*,
     train::{DataModule, Model, ProgressBoard, Trainer, evaluate, k_folds},
 };
+use spread::SEEDS;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted = std::env::args().nth(1).unwrap_or_default();
@@ -120,17 +123,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Runs it with three seeds and prints mean and range of what it measures.
 fn report(name: &str, f: &dyn Fn() -> Vec<(&'static str, f64)>) {
-    let runs: Vec<_> = (1..=3)
-        .map(|start| {
-            seed(start);
-            f()
-        })
-        .collect();
+    let runs = SEEDS.map(|start| {
+        seed(start);
+        f()
+    });
     for (i, (quantity, _)) in runs[0].iter().enumerate() {
-        let values: Vec<f64> = runs.iter().map(|run| run[i].1).collect();
-        let mean = values.iter().sum::<f64>() / 3.0;
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let [mean, low, high] = spread::of(&runs.each_ref().map(|run| run[i].1));
         println!("{name}: {quantity} {mean:.3} ({low:.3} to {high:.3})");
     }
 }

@@ -2,6 +2,8 @@
 //! those of `tests/results/convolutional-networks.py`:
 //! `cargo run -p d2l --example results_convolutional_networks`.
 
+mod spread;
+
 use d2l::{
     classification::{Classifier, FashionMnist, accuracy},
     cnn::{corr2d, lenet},
@@ -9,15 +11,10 @@ use d2l::{
     prelude::*,
     train::Trainer,
 };
-
-const SEEDS: [u64; 3] = [1, 2, 3];
+use spread::SEEDS;
 
 fn report(section: &str, quantity: &str, values: &[f64]) {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let (low, high) = (
-        values.iter().copied().fold(f64::INFINITY, f64::min),
-        values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-    );
+    let [mean, low, high] = spread::of(values);
     println!("{section:12} {quantity:40} {mean:.4} ({low:.4} to {high:.4})");
 }
 

@@ -1,21 +1,18 @@
 //! The results of the chapter on linear regression over three seeds, to be compared with those
 //! of `tests/results/linear-regression.py`: `cargo run -p d2l --example results_linear_regression`.
 
+mod spread;
+
 use d2l::{
     linear::{LinearRegression, LinearRegressionScratch, SyntheticRegressionData},
     optim::Sgd,
     prelude::*,
     train::{DataModule, Model, Trainer, evaluate},
 };
-
-const SEEDS: [u64; 3] = [1, 2, 3];
+use spread::SEEDS;
 
 fn report(section: &str, quantity: &str, values: &[f64]) {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let (low, high) = (
-        values.iter().copied().fold(f64::INFINITY, f64::min),
-        values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-    );
+    let [mean, low, high] = spread::of(values);
     println!("{section:15} {quantity:32} {mean:.4e} ({low:.4e} to {high:.4e})");
 }
 

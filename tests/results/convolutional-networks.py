@@ -3,26 +3,18 @@
     python tests/results/convolutional-networks.py [folder of the whole Fashion-MNIST]
 """
 
-import gzip
 import pathlib
 import sys
 
 import torch
 from torch import nn
 
-SEEDS = (1, 2, 3)
-SAMPLE = pathlib.Path(__file__).parents[2] / "d2l-lib" / "data"
+from fashion import DATA, idx
+from seeds import SEEDS, spread
 
 
 def report(section, quantity, values):
-    values = torch.tensor(values, dtype=torch.float64)
-    print(f"{section:12} {quantity:40} {values.mean():.4g} ({values.min():.4g} to {values.max():.4g})", flush=True)
-
-
-def idx(path):
-    data = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
-    shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(data[3])]
-    return torch.frombuffer(bytearray(data[4 + 4 * data[3] :]), dtype=torch.uint8).reshape(shape)
+    print(f"{section:12} {quantity:40} {spread(values, '.4g')}", flush=True)
 
 
 def pair(folder, images, labels):
@@ -131,6 +123,6 @@ if len(sys.argv) > 1:
 else:
     compare(
         "sample",
-        pair(SAMPLE, "fashion5k-images-idx3-ubyte", "fashion5k-labels-idx1-ubyte"),
-        pair(SAMPLE, "fashion1k-test-images-idx3-ubyte", "fashion1k-test-labels-idx1-ubyte"),
+        pair(DATA, "fashion5k-images-idx3-ubyte", "fashion5k-labels-idx1-ubyte"),
+        pair(DATA, "fashion1k-test-images-idx3-ubyte", "fashion1k-test-labels-idx1-ubyte"),
     )

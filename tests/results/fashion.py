@@ -7,19 +7,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from seeds import SEEDS, spread
+
 DATA = Path(__file__).resolve().parents[2] / "d2l-lib" / "data"
 
 
-def idx(name):
-    raw = gzip.open(DATA / name).read()
+def idx(path):
+    raw = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
     shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(raw[3])]
     return torch.tensor(np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy())
 
 
-x = idx("fashion5k-images-idx3-ubyte.gz").float().reshape(-1, 784) / 255
-y = idx("fashion5k-labels-idx1-ubyte.gz").long()
-val_x = idx("fashion1k-test-images-idx3-ubyte.gz").float().reshape(-1, 784) / 255
-val_y = idx("fashion1k-test-labels-idx1-ubyte.gz").long()
+x = idx(DATA / "fashion5k-images-idx3-ubyte.gz").float().reshape(-1, 784) / 255
+y = idx(DATA / "fashion5k-labels-idx1-ubyte.gz").long()
+val_x = idx(DATA / "fashion1k-test-images-idx3-ubyte.gz").float().reshape(-1, 784) / 255
+val_y = idx(DATA / "fashion1k-test-labels-idx1-ubyte.gz").long()
 
 
 def measure(net, x, y):
@@ -48,10 +50,8 @@ def fit(net, rule, epochs, x=x, y=y, batch_size=256):
 
 def report(name, f):
     runs = []
-    for seed in (1, 2, 3):
+    for seed in SEEDS:
         torch.manual_seed(seed)
         runs.append(f())
     for quantity in runs[0]:
-        values = [run[quantity] for run in runs]
-        mean = sum(values) / 3
-        print(f"{name}: {quantity} {mean:.3f} ({min(values):.3f} to {max(values):.3f})", flush=True)
+        print(f"{name}: {quantity} {spread([run[quantity] for run in runs], '.3f')}", flush=True)

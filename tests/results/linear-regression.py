@@ -6,12 +6,11 @@
 import numpy
 import torch
 
-SEEDS = (1, 2, 3)
+from seeds import SEEDS, spread
 
 
 def report(section, quantity, values):
-    values = torch.tensor(values, dtype=torch.float64)
-    print(f"{section:15} {quantity:32} {values.mean():.4g} ({values.min():.4g} to {values.max():.4g})")
+    print(f"{section:15} {quantity:32} {spread(values, '.4g')}")
 
 
 def synthetic(w, b, noise, n):

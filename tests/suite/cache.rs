@@ -1,8 +1,8 @@
 //! A build runs what an edit can have changed, says so, and gives what a build from nothing gives.
 
-use d2l_tests::TempBook;
+use d2l_tests::{TempBook, files_below};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const SAVES: &str = "# Saves\n\nProse.\n\n```rust\n//#@save sums\npub fn double(x: i64) -> i64 {\n    \
 2 * x\n}\n```\n\n```rust\n//#@save sums\npub fn triple(x: i64) -> i64 {\n    3 * x\n}\n```\n";
@@ -34,19 +34,13 @@ fn book() -> TempBook {
 
 /// The files of the site and the notebooks.
 fn built(book: &TempBook) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![book.path("_build/html"), book.path("_build/notebooks")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(book.path("_build")).unwrap();
-                files.insert(name.display().to_string(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
+    let build = book.path("_build");
+    let paths = ["html", "notebooks"].map(|folder| files_below(&build.join(folder)));
+    let file = |path: &PathBuf| {
+        let name = path.strip_prefix(&build).unwrap().display().to_string();
+        (name, std::fs::read(path).unwrap())
+    };
+    let files: BTreeMap<_, _> = paths.iter().flatten().map(file).collect();
     assert!(files.contains_key(Path::new("html/one/doubles.html").to_str().unwrap()));
     files
 }

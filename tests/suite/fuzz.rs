@@ -7,7 +7,7 @@ use builder::book::Book;
 use builder::document::{self, Document};
 use builder::run::output::{Output, SectionOutputs};
 use builder::weave::{self, Theme, html};
-use d2l_tests::repository;
+use d2l_tests::{files_below, repository};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -173,21 +173,11 @@ fn mutated(seeds: &[String], dice: &mut Dice) -> String {
 }
 
 fn seeds() -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders =
-        vec![repository().join("book"), repository().join("tests/cases/dialect/book")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "md") {
-                found.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    found.into_iter().map(|(_, text)| text).collect()
+    let folders = ["book", "tests/cases/dialect/book"];
+    let files = folders.map(|folder| files_below(&repository().join(folder)));
+    let chapters =
+        files.iter().flatten().filter(|p| p.extension().is_some_and(|e| e == "md"));
+    chapters.map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
 /// What holds for every text. `with_pdf` also typesets it.

@@ -1,8 +1,8 @@
 //! What is in `_build` stays whole, whatever happens to a build.
 
-use d2l_tests::{TempBook, binary, has_tool};
+use d2l_tests::{TempBook, binary, files_below, has_tool};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,22 +32,13 @@ fn start(book: &TempBook) -> Child {
         .expect("d2l starts")
 }
 
-/// Every file below a folder; none if the folder is not there.
+/// Every file below a folder, by its name there.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(inside) = folders.pop() {
-        for entry in std::fs::read_dir(&inside).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().display().to_string();
-                found.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
+    let file = |path: PathBuf| {
+        let name = path.strip_prefix(folder).unwrap().display().to_string();
+        (name, std::fs::read(path).unwrap())
+    };
+    files_below(folder).into_iter().map(file).collect()
 }
 
 /// The edit that each page of a site shows.

@@ -24,35 +24,35 @@ fn python(python: &Path, folder: &Path, script: &str, arguments: &[&Path]) {
     assert!(ran.status.success(), "{text}");
 }
 
-#[test]
-fn the_kernel_answers_jupyters_client() {
+/// Runs a script of `tests/jupyter` that needs no more than Jupyter.
+#[track_caller]
+fn client(script: &str) {
     let Some(jupyter) = jupyter() else { return };
     let folder = tempfile::tempdir().unwrap();
-    python(&jupyter, folder.path(), "test_kernel.py", &[]);
+    python(&jupyter, folder.path(), script, &[]);
+}
+
+#[test]
+fn the_kernel_answers_jupyters_client() {
+    client("test_kernel.py");
 }
 
 /// Jupyter's own suite for kernels.
 #[test]
 fn the_kernel_passes_jupyters_suite() {
-    let Some(jupyter) = jupyter() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    python(&jupyter, folder.path(), "conformance.py", &[]);
+    client("conformance.py");
 }
 
 /// The rest of the protocol: what the two above do not reach.
 #[test]
 fn the_kernel_answers_while_a_cell_runs() {
-    let Some(jupyter) = jupyter() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    python(&jupyter, folder.path(), "test_protocol.py", &[]);
+    client("test_protocol.py");
 }
 
 /// `nbclient` and `jupyter console`.
 #[test]
 fn other_clients_run_cells() {
-    let Some(jupyter) = jupyter() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    python(&jupyter, folder.path(), "test_clients.py", &[]);
+    client("test_clients.py");
 }
 
 /// A plot and a bar that move, interrupt, completion, tooltip, errors, restart.

@@ -1,6 +1,6 @@
 //! The site as its readers meet it: every link leads somewhere, and a walk through it in a browser.
 
-use d2l_tests::{axe, has_tool, jupyter, own_book, repository};
+use d2l_tests::{axe, files_below, has_tool, jupyter, own_book, repository};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -26,8 +26,7 @@ fn a_reader_walks_through_the_site() {
 #[test]
 fn no_link_of_the_site_is_dead() {
     let site = own_book().join("html");
-    let mut files = Vec::new();
-    collect(&site, &mut files);
+    let files = files_below(&site);
     let pages: BTreeMap<PathBuf, String> = files
         .iter()
         .filter(|file| file.extension().is_some_and(|e| e == "html"))
@@ -79,14 +78,4 @@ fn resolved(path: &Path) -> PathBuf {
         }
         path
     })
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => collect(&path, files),
-            false => files.push(path),
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Rules of this repository that no compiler checks.
 
+use d2l_tests::files_below;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
@@ -7,18 +8,8 @@ fn root() -> &'static Path {
 }
 
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
+    let mut found = files_below(&root().join(folder));
+    found.retain(|path| path.extension().is_some_and(|e| e == extension));
     assert!(!found.is_empty(), "no .{extension} files in {folder}");
     found
 }

@@ -123,6 +123,25 @@ pub fn own_book() -> PathBuf {
     repository().join("_build")
 }
 
+/// Every file below a folder, in order.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inside) = folders.pop() {
+        let entries = std::fs::read_dir(&inside)
+            .unwrap_or_else(|e| panic!("{}: {e}", inside.display()));
+        for entry in entries {
+            let path = entry.expect("a readable entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Python with Jupyter, as `tests/jupyter/setup.sh target/jupyter` makes it.
 pub fn jupyter() -> Option<PathBuf> {
     let python = repository().join("target/jupyter/bin/python");

@@ -144,7 +144,7 @@ impl Book {
 }
 
 /// Documents of the last reading, used again where their text is the same.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Parsed {
     /// None keeps nothing.
     documents: Option<HashMap<PathBuf, (Document, Vec<Diagnostic>)>>,
@@ -152,13 +152,13 @@ pub struct Parsed {
 
 impl Parsed {
     /// A memory that starts empty.
-    pub fn new() -> Self {
+    pub fn empty() -> Self {
         Self { documents: Some(HashMap::new()) }
     }
 
-    /// For a book that is read once.
+    /// One that keeps nothing, for a book that is read once.
     pub fn nothing() -> Self {
-        Self::default()
+        Self { documents: None }
     }
 
     fn document(&mut self, path: PathBuf, source: String) -> (Document, Vec<Diagnostic>) {

@@ -8,6 +8,7 @@
 use super::output::SectionOutputs;
 use super::reach::{Items, words};
 use crate::book::Section;
+use crate::digest::part;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -88,13 +89,9 @@ impl Cache {
         for (cell, _) in section.document.cells() {
             shows_lines |= cell.attrs.fails.is_some();
             mentioned.append(&mut words(&cell.code));
-            // Lengths keep `ab` + `c` apart from `a` + `bc`.
-            for part in
-                [&cell.code, &format!("{:?}", (&cell.attrs.fails, cell.attrs.timeout))]
-            {
-                cells.update(&part.len().to_le_bytes());
-                cells.update(part.as_bytes());
-            }
+            part(&mut cells, cell.code.as_bytes());
+            let attributes = format!("{:?}", (&cell.attrs.fails, cell.attrs.timeout));
+            part(&mut cells, attributes.as_bytes());
             for (name, path) in self.files_named(&cell.code) {
                 let mut file = blake3::Hasher::new();
                 if file.update_mmap(&path).is_ok() {
@@ -172,11 +169,10 @@ impl Cache {
 
     fn entry(&self, section: &Section, key: &Key) -> PathBuf {
         let mut hasher = blake3::Hasher::new();
-        for part in std::iter::once(&section.slug)
+        for text in std::iter::once(&section.slug)
             .chain(key.parts.iter().flat_map(|(name, hash)| [name, hash]))
         {
-            hasher.update(&part.len().to_le_bytes());
-            hasher.update(part.as_bytes());
+            part(&mut hasher, text.as_bytes());
         }
         self.folder.join(format!("{}.json", hasher.finalize().to_hex()))
     }

@@ -2,9 +2,10 @@
 //!
 //! The caller publishes a job of numbered parts and starts on them itself; threads that are
 //! awake take parts too. Each begins with the same share of the numbers every time, so that it
-//! finds in its cache what it left there, and then helps the others. A thread that the system has put aside costs nothing, because the
-//! others take its share; only a part in progress is waited for. Idle threads spin for about
-//! a millisecond, since the next operation mostly comes at once, and then sleep.
+//! finds in its cache what it left there, and then helps the others. A thread that the system
+//! has put aside costs nothing, because the others take its share; only a part in progress is
+//! waited for. Idle threads spin for about a millisecond, since the next operation mostly comes
+//! at once, and then sleep.
 //!
 //! How work is cut never depends on who does it, so results do not either.
 

@@ -1,8 +1,8 @@
 //! Attention of several heads, and masks of what it may see.
 
-use super::{Linear, Mode, Module, parts};
+use super::{Linear, Mode, dropout, module::module};
 use crate::{
-    Tensor,
+    DType, Tensor,
     tensor::attention::{attend, expect_mask},
 };
 
@@ -120,10 +120,8 @@ impl MultiHeadAttention {
             }
             if mask.ndim() == 3 { mask.unsqueeze(1) } else { mask.clone() }
         });
-        let factors = (self.mode.is_training() && self.dropout > 0.0).then(|| {
-            let kept = Tensor::rand(weights).ge(self.dropout).to_dtype(crate::DType::F32);
-            kept / (1.0 - self.dropout)
-        });
+        let factors = (self.mode.is_training() && self.dropout > 0.0)
+            .then(|| dropout::factors(self.dropout, &weights, DType::F32));
         let (out, weights) = attend(
             &self.query.forward(queries),
             &self.key.forward(keys),
@@ -134,16 +132,18 @@ impl MultiHeadAttention {
         );
         (self.output.forward(&out), weights)
     }
-}
-
-impl Module for MultiHeadAttention {
-    parts!(query, key, value, output, mode);
 
     /// Self-attention: `x`, `(b, n, features)`, gives queries, keys and values.
-    fn forward(&self, x: &Tensor) -> Tensor {
+    ///
+    /// # Panics
+    /// If the input is no batch of sequences.
+    #[track_caller]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         self.attend(x, x, x, None).0
     }
 }
+
+module!(MultiHeadAttention: query, key, value, output, mode);
 
 /// Lets every place see itself and those before: bools `(n, n)`.
 ///

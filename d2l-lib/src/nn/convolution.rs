@@ -84,12 +84,9 @@ impl Conv2d {
     #[track_caller]
     fn meet(&self, num_inputs: usize) {
         let Pair([height, width]) = self.kernel;
-        let bound = ((num_inputs * height * width).max(1) as f64).sqrt().recip();
+        let fan = num_inputs * height * width;
         let shape = [self.num_outputs, num_inputs, height, width];
-        self.weight.get_or_init(|| init::drawn_uniform(bound, shape));
-        if let Some(bias) = &self.bias {
-            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
-        }
+        init::affine(&self.weight, self.bias.as_ref(), fan, shape, self.num_outputs);
     }
 
     /// The images that the layer makes of images.
@@ -182,16 +179,11 @@ impl ConvTranspose2d {
     #[track_caller]
     fn meet(&self, num_inputs: usize) {
         let Pair([height, width]) = self.kernel;
-        let bound = ((self.num_outputs * height * width).max(1) as f64).sqrt().recip();
+        let fan = self.num_outputs * height * width;
         let shape = [num_inputs, self.num_outputs, height, width];
-        self.weight.get_or_init(|| init::drawn_uniform(bound, shape));
-        if let Some(bias) = &self.bias {
-            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
-        }
+        init::affine(&self.weight, self.bias.as_ref(), fan, shape, self.num_outputs);
     }
-}
 
-impl ConvTranspose2d {
     /// The images that the layer makes of images.
     ///
     /// # Panics
@@ -209,6 +201,8 @@ impl ConvTranspose2d {
         x.conv2d_transposed(&self.weight, bias, self.stride.0, self.padding.0)
     }
 }
+
+module!(ConvTranspose2d: weight, bias);
 
 /// Cross-correlation of sequences with learned kernels: [`Tensor::conv1d`].
 ///
@@ -273,18 +267,11 @@ impl Conv1d {
 
     #[track_caller]
     fn meet(&self, num_inputs: usize) {
-        let bound = ((num_inputs * self.kernel).max(1) as f64).sqrt().recip();
+        let fan = num_inputs * self.kernel;
         let shape = [self.num_outputs, num_inputs, self.kernel];
-        self.weight.get_or_init(|| init::drawn_uniform(bound, shape));
-        if let Some(bias) = &self.bias {
-            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
-        }
+        init::affine(&self.weight, self.bias.as_ref(), fan, shape, self.num_outputs);
     }
-}
 
-module!(ConvTranspose2d: weight, bias);
-
-impl Conv1d {
     /// The sequences that the layer makes of sequences.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! Dropout.
 
 use super::{Mode, module::module};
-use crate::Tensor;
+use crate::{DType, Tensor};
 
 /// In training, sets every element to 0 with probability `p` and divides the others by
 /// `1 - p`, so that the expectation stays; in use, changes nothing.
@@ -42,9 +42,14 @@ impl Dropout {
         if self.p == 1.0 {
             return x * 0.0;
         }
-        let kept = Tensor::rand(x.shape()).ge(self.p).to_dtype(x.dtype());
-        x * (kept / (1.0 - self.p))
+        x * factors(self.p, x.shape(), x.dtype())
     }
+}
+
+/// Zeros with probability `p`, below 1, else `1 / (1 - p)`.
+#[track_caller]
+pub(super) fn factors(p: f64, shape: &[usize], dtype: DType) -> Tensor {
+    Tensor::rand(shape).ge(p).to_dtype(dtype) / (1.0 - p)
 }
 
 module!(Dropout: mode);

@@ -14,6 +14,7 @@
 //! assert_eq!(net.parameters()["0.bias"].to_vec(), [0.0; 8]);
 //! ```
 
+use super::Parameter;
 use crate::{Shape, Tensor, Value, no_grad};
 
 #[track_caller]
@@ -107,6 +108,23 @@ fn fans(weight: &Tensor) -> (f64, f64) {
 #[track_caller]
 pub(super) fn drawn_uniform(bound: f64, shape: impl Into<Shape>) -> Tensor {
     Tensor::rand(shape) * (2.0 * bound) - bound
+}
+
+/// Makes the parameters of an affine map that are not there yet: a weight of this shape, and a bias
+/// for each output, both evenly spread over ±1/√`fan`.
+#[track_caller]
+pub(super) fn affine(
+    weight: &Parameter,
+    bias: Option<&Parameter>,
+    fan: usize,
+    shape: impl Into<Shape>,
+    num_outputs: usize,
+) {
+    let bound = (fan.max(1) as f64).sqrt().recip();
+    weight.get_or_init(|| drawn_uniform(bound, shape));
+    if let Some(bias) = bias {
+        bias.get_or_init(|| drawn_uniform(bound, num_outputs));
+    }
 }
 
 #[cfg(test)]

@@ -47,12 +47,8 @@ impl Linear {
     /// Makes the parameters that are not there yet.
     #[track_caller]
     fn meet(&self, num_inputs: usize) {
-        let bound = (num_inputs.max(1) as f64).sqrt().recip();
-        self.weight
-            .get_or_init(|| init::drawn_uniform(bound, [self.num_outputs, num_inputs]));
-        if let Some(bias) = &self.bias {
-            bias.get_or_init(|| init::drawn_uniform(bound, self.num_outputs));
-        }
+        let (bias, shape) = (self.bias.as_ref(), [self.num_outputs, num_inputs]);
+        init::affine(&self.weight, bias, num_inputs, shape, self.num_outputs);
     }
 
     /// `x · weightᵀ + bias`.

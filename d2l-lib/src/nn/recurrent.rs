@@ -2,7 +2,7 @@
 //!
 //! Inputs are sequences `(t, n, features)`: time first, as the recurrence goes.
 
-use super::{Content, Parameter, Part, init, module::module};
+use super::{Content, Parameter, Part, Parts, init, module::module};
 use crate::{
     Tensor,
     ops::recurrent::Kind,
@@ -41,15 +41,17 @@ impl Cell {
     }
 }
 
-impl Cell {
-    /// The input's share of all gates, for all times at once.
-    #[track_caller]
-    fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight_input, Some(&self.bias_input))
+impl Part for Cell {
+    fn content(&self) -> Content<'_> {
+        Content::List(
+            Parts::new()
+                .with("weight_input", &self.weight_input)
+                .with("weight_hidden", &self.weight_hidden)
+                .with("bias_input", &self.bias_input)
+                .with("bias_hidden", &self.bias_hidden),
+        )
     }
 }
-
-module!(Cell: weight_input, weight_hidden, bias_input, bias_hidden);
 
 /// The cells of a recurrent layer: one for each layer, or, both ways, two.
 #[derive(Debug)]

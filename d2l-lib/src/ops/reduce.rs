@@ -50,6 +50,22 @@ vectorised! {
     }
 }
 
+/// Folds lanes in pairs, so that rounding errors stay small.
+#[inline(always)]
+pub(super) fn fold_lanes<S: Copy, const N: usize>(
+    mut lanes: [S; N],
+    join: impl Fn(S, S) -> S,
+) -> S {
+    let mut width = N / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
 #[inline(always)]
 fn fold_row<A: Element, S: Element>(
     row: &[A],
@@ -66,15 +82,7 @@ fn fold_row<A: Element, S: Element>(
             *lane = join(*lane, lift(value));
         }
     }
-    // In pairs, so that rounding errors stay small.
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = join(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    rest.iter().fold(lanes[0], |total, &value| join(total, lift(value)))
+    rest.iter().fold(fold_lanes(lanes, join), |total, &value| join(total, lift(value)))
 }
 
 #[inline(always)]
@@ -113,18 +121,8 @@ fn fold_eights<A: Element, S: Element>(
             *lane = join(*lane, lift(all));
         }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = join(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    if rest.is_empty() {
-        lanes[0]
-    } else {
-        join(lanes[0], fold_row(rest, start, lift, join))
-    }
+    let sum = fold_lanes(lanes, join);
+    if rest.is_empty() { sum } else { join(sum, fold_row(rest, start, lift, join)) }
 }
 
 vectorised! {

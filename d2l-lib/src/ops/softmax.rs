@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{elementwise::GRAIN, float::Float, vector::vectorised};
+use super::{elementwise::GRAIN, float::Float, reduce::fold_lanes, vector::vectorised};
 use crate::device::threads;
 
 /// Rows of this many elements that are worth a thread.
@@ -85,22 +85,6 @@ fn filled_up<T: Float>(rest: &[T], neutral: T) -> [T; LANES] {
     let mut lanes = [neutral; LANES];
     lanes[..rest.len()].copy_from_slice(rest);
     lanes
-}
-
-/// Folds lanes in pairs, so that rounding errors stay small.
-#[inline(always)]
-fn fold_lanes<T: Float, const N: usize>(
-    mut lanes: [T; N],
-    join: impl Fn(T, T) -> T,
-) -> T {
-    let mut width = N / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = join(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 /// The greatest element that is not NaN: those are found by the sum of the exponentials.

@@ -60,6 +60,16 @@ impl Sizes {
         [results.map(|length| length + self.kernel[0] - 1), results]
     }
 
+    /// Lays an image into the middle of `pixels`, channels last, and its tiles' values at the points
+    /// into `points`, those of a point `far` from those of the one before.
+    fn points(&self, x: &[f32], pixels: &mut [f32], points: &mut [f32], far: usize) {
+        let ([[_, wide], _], [inner, _]) = (self.under_tiles(), self.lanes());
+        let ([h, w], channels) = (self.image, self.channels[0]);
+        let offset = self.padding[0] * wide + self.padding[1];
+        channels_last(x, [channels, h, w], &mut pixels[offset * inner..], wide, inner);
+        tiles_in(pixels, self.tiles(), self.step(), wide, inner, points, far);
+    }
+
     /// The channels of the input and of the output, padded to whole vectors.
     fn lanes(&self) -> [usize; 2] {
         self.channels.map(|channels| channels.next_multiple_of(LANES))
@@ -91,7 +101,7 @@ fn convolve_by<const K: usize, const STEP: usize>(
     out: &mut [f32],
 ) {
     let ([ci, co], [inner, outer]) = (sizes.channels, sizes.lanes());
-    let ([h, w], [oh, ow], [th, tw]) = (sizes.image, sizes.places(), sizes.tiles());
+    let ([oh, ow], [th, tw]) = (sizes.places(), sizes.tiles());
     let ([[high, wide], [out_high, out_wide]], tiles) = (sizes.under_tiles(), th * tw);
     let mut kernels = Buffer::new(POINTS * inner * outer);
     transform_kernels::<K>(weight, [ci, co], turned, &mut kernels);
@@ -99,7 +109,7 @@ fn convolve_by<const K: usize, const STEP: usize>(
     let mut biases = vec![0.0; outer];
     biases[..bias.len()].copy_from_slice(bias);
     let group = TILES.div_ceil(tiles);
-    let (input, output) = (ci * h * w, co * oh * ow);
+    let (input, output) = (sizes.input(), sizes.output());
 
     let images = out.len() / output;
     let groups = images.div_ceil(group);
@@ -115,11 +125,8 @@ fn convolve_by<const K: usize, const STEP: usize>(
             let rows = count * tiles;
             for image in 0..count {
                 let x = &x[(first + image) * input..][..input];
-                let offset = sizes.padding[0] * wide + sizes.padding[1];
-                channels_last(x, [ci, h, w], &mut pixels[offset * inner..], wide, inner);
                 let points = &mut points[image * tiles * inner..];
-                let far = group * tiles * inner;
-                tiles_in(&pixels, [th, tw], STEP, wide, inner, points, far);
+                sizes.points(x, &mut pixels, points, group * tiles * inner);
             }
             for (point, kernels) in kernels.chunks_exact(inner * outer).enumerate() {
                 let points = &points[point * group * tiles * inner..][..rows * inner];
@@ -156,9 +163,9 @@ fn to_weight_by<const K: usize, const STEP: usize>(
     sum: &mut [f32],
 ) {
     let ([ci, co], [inner, outer]) = (sizes.channels, sizes.lanes());
-    let ([h, w], [oh, ow], [th, tw]) = (sizes.image, sizes.places(), sizes.tiles());
+    let ([oh, ow], [th, tw]) = (sizes.places(), sizes.tiles());
     let ([[high, wide], [out_high, out_wide]], tiles) = (sizes.under_tiles(), th * tw);
-    let (input, output) = (ci * h * w, co * oh * ow);
+    let (input, output) = (sizes.input(), sizes.output());
     let images = x.len() / input;
     let group = GRADIENT_TILES.div_ceil(tiles).min(images);
     // Zeros around the image, and behind the results where tiles reach beyond them.
@@ -172,11 +179,8 @@ fn to_weight_by<const K: usize, const STEP: usize>(
         let rows = count * tiles;
         for image in 0..count {
             let x = &x[(first + image) * input..][..input];
-            let offset = sizes.padding[0] * wide + sizes.padding[1];
-            channels_last(x, [ci, h, w], &mut pixels[offset * inner..], wide, inner);
             let points = &mut points[image * tiles * inner..];
-            let far = group * tiles * inner;
-            tiles_in(&pixels, [th, tw], STEP, wide, inner, points, far);
+            sizes.points(x, &mut pixels, points, group * tiles * inner);
             let g = &g[(first + image) * output..][..output];
             channels_last(g, [co, oh, ow], &mut results, out_wide, outer);
             let gradients = &mut gradients[image * tiles * outer..];

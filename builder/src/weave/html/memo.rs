@@ -3,8 +3,9 @@
 //! A page depends on its own text, numbers, outputs and images, and on the *frame*: what every page
 //! may show of the others (titles, labels, contents, references, settings, templates).
 
-use super::{Downloads, TEMPLATES, search};
+use super::{Downloads, TEMPLATES};
 use crate::book::{Book, Section};
+use crate::digest::part;
 use crate::document::BlockKind;
 use crate::document::inline::{plain_text, walk_blocks};
 use crate::run::output::SectionOutputs;
@@ -25,8 +26,8 @@ pub(super) struct Woven {
     pub(super) page: OutFile,
     /// The images that it shows by their address.
     pub(super) images: Vec<OutFile>,
-    /// Its part of the search index.
-    pub(super) words: search::Words,
+    /// Its entries of the search index, as JSON with commas between them.
+    pub(super) words: String,
 }
 
 impl Memo {
@@ -104,10 +105,4 @@ pub(super) fn frame(
     }
     part(&mut hasher, text.as_bytes());
     hasher.finalize()
-}
-
-/// Lengths keep `ab` + `c` apart from `a` + `bc`.
-fn part(hasher: &mut Hasher, bytes: &[u8]) {
-    hasher.update(&bytes.len().to_le_bytes());
-    hasher.update(bytes);
 }

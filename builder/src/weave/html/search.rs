@@ -18,11 +18,8 @@ struct Part {
     x: String,
 }
 
-/// A section's entries, as JSON with commas between them.
-pub(super) type Words = String;
-
-/// The entries of a section.
-pub(super) fn words(book: &Book, section: &Section) -> Words {
+/// The entries of a section, as JSON with commas between them.
+pub(super) fn words(book: &Book, section: &Section) -> String {
     let mut parts: Vec<Part> = Vec::new();
     let number = section.number.as_ref().map_or(String::new(), |n| format!("{n} "));
     let page = format!("{number}{}", plain_text(&section.document.title));
@@ -57,7 +54,7 @@ pub(super) fn words(book: &Book, section: &Section) -> Words {
 }
 
 /// A script that defines the index: unlike JSON it can be loaded by a page opened as a file.
-pub(super) fn index(sections: &[Words]) -> OutFile {
+pub(super) fn index(sections: &[String]) -> OutFile {
     let script = format!("window.searchIndex = [{}];\n", sections.join(","));
     OutFile { path: "static/search-index.js".into(), bytes: script.into_bytes() }
 }
