@@ -76,6 +76,10 @@ def main():
     _, failed = notebook.collect(first)
     _, aborted = notebook.collect(second)
     assert (failed["status"], aborted["status"]) == ("error", "aborted"), (failed, aborted)
+    # A cell sent as soon as the failure is known did not wait behind it.
+    for _ in range(20):
+        notebook.run("let broken: u8 = \"\";")
+        assert notebook.run("1")[1]["status"] == "ok"
 
     # Interrupting keeps variables.
     sent = notebook.client.execute("loop {}")

@@ -71,10 +71,7 @@ impl Session {
             let JupyterMessageContent::ExecuteRequest(asked) = &request.content else {
                 continue;
             };
-            let failed = !self.execute(&request, asked);
-            if failed && asked.stop_on_error {
-                self.abort(queue);
-            }
+            self.execute(&request, asked, queue);
             self.last = Some(request);
             more = self.listen();
         }
@@ -91,8 +88,8 @@ impl Session {
     }
 
     /// Refuses the cells that were waiting when one failed.
-    fn abort(&self, queue: &Receiver<JupyterMessage>) {
-        while let Ok(request) = queue.try_recv() {
+    fn abort(&self, waiting: Vec<JupyterMessage>) {
+        for request in waiting {
             self.replies.iopub(&request, Status::busy());
             let reply = ExecuteReply {
                 status: ReplyStatus::Aborted,
@@ -104,8 +101,13 @@ impl Session {
         }
     }
 
-    /// Runs a cell; false if it failed.
-    fn execute(&mut self, request: &JupyterMessage, asked: &ExecuteRequest) -> bool {
+    /// Runs a cell; if it fails, those that wait behind it are refused.
+    fn execute(
+        &mut self,
+        request: &JupyterMessage,
+        asked: &ExecuteRequest,
+        queue: &Receiver<JupyterMessage>,
+    ) {
         self.stop.asked.store(false, Ordering::SeqCst);
         if !asked.silent && asked.store_history {
             self.count += 1;
@@ -122,7 +124,7 @@ impl Session {
             let reply = ExecuteReply { execution_count: count, payload, ..empty_reply() };
             replies.shell(request, reply);
             replies.iopub(request, Status::idle());
-            return true;
+            return;
         }
         let name = format!("In [{}]", count.value());
         let (stop, known) = (self.stop.clone(), self.known.clone());
@@ -159,7 +161,8 @@ impl Session {
             let value = value.map_or("", String::as_str);
             known.history().add(self.count, &asked.code, value);
         }
-        let done = match outcome {
+        let mut waiting = Vec::new();
+        match outcome {
             Outcome::Done(value) => {
                 if let Some(data) = value.filter(|_| !asked.silent) {
                     let transient = Some(Transient { display_id: None });
@@ -172,9 +175,12 @@ impl Session {
                     ..empty_reply()
                 };
                 replies.shell(request, reply);
-                true
             }
             Outcome::Failed(error) => {
+                // Whoever hears of the failure may send a cell at once: that one is to run.
+                if asked.stop_on_error {
+                    waiting.extend(queue.try_iter());
+                }
                 let (ename, evalue) = (name_of(&error), error.message.clone());
                 let traceback: Vec<String> =
                     error.ansi.lines().map(str::to_owned).collect();
@@ -190,11 +196,10 @@ impl Session {
                     ..empty_reply()
                 };
                 replies.shell(request, reply);
-                false
             }
-        };
+        }
         replies.iopub(request, Status::idle());
-        done
+        self.abort(waiting);
     }
 
     /// What is to be shown beside the notebook, if the cell is `?name` or `name?`.

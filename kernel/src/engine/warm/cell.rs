@@ -30,6 +30,13 @@ pub(super) struct Cell {
     pub(super) uses_await: bool,
 }
 
+impl Cell {
+    /// Whether anything is to be run: items alone are only checked.
+    pub(super) fn runs(&self) -> bool {
+        !self.statements.is_empty() || self.last.is_some()
+    }
+}
+
 /// An item and what the session must know of it.
 #[derive(Debug, Clone)]
 pub(super) struct Item {

@@ -16,11 +16,12 @@ mod support;
 use super::{
     CellSource, EngineConfig, EngineError, ErrorKind, Event, Execution, Outcome,
 };
+use cell::Cell;
 use diagnostic::Message;
 use learn::{closure_types, learn, variable_types};
 use report::{Sources, compile_error, failure, panic_error};
 use runner::{End, Runner};
-use server::{Emit, Server, link};
+use server::{Compilers, Emit, OBJECT, Server, link};
 use session::{Generated, Plan, Session, Variable};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,8 +39,7 @@ const ATTEMPTS: usize = 6;
 pub(super) struct WarmEngine {
     config: EngineConfig,
     support: Support,
-    objects: Server,
-    types: Server,
+    compilers: Compilers,
     runner: Runner,
     session: Session,
     /// The crates that `:dep` asked for, each with what Cargo is told of it.
@@ -57,16 +57,13 @@ impl WarmEngine {
         let support = Support::prepare(&config, progress)?;
         let work = tempfile::Builder::new().prefix("d2l-cells-").tempdir()?;
         let name = config.prelude.as_ref().map(|p| p.name.clone());
-        let start = |emit| Server::start(&support, name.as_deref(), work.path(), emit);
-        let (mut objects, mut types) = (start(Emit::Object)?, start(Emit::Types)?);
+        let mut compilers = Compilers::start(&support, name.as_deref(), work.path())?;
         let runner = Runner::start(&support, &config.work_dir, Stop::new()?)?;
-        objects.wait_ready()?;
-        types.wait_ready()?;
+        compilers.wait_ready()?;
         Ok(Self {
             config,
             support,
-            objects,
-            types,
+            compilers,
             runner,
             session: Session::default(),
             wanted: BTreeMap::new(),
@@ -179,13 +176,18 @@ impl WarmEngine {
                 return Ok(Outcome::Failed(error));
             }
         };
+        let runs = cell.as_ref().is_none_or(Cell::runs);
         let cell = cell.unwrap_or_default();
-        let library = folder.join("cell.so");
-        link(&folder.join("srv.o"), &library)?;
         let types = variable_types(&folder);
         self.sources.insert(id, generated, text);
-
-        let end = self.runner.run(id, &library, sink);
+        let end = match runs {
+            true => {
+                let library = folder.join("cell.so");
+                link(&folder.join(OBJECT), &library)?;
+                self.runner.run(id, &library, sink)
+            }
+            false => End::Done(None),
+        };
         if self.runner.died_before() {
             self.listen(sink);
         }
@@ -266,16 +268,14 @@ impl WarmEngine {
         let crates = dep::build(&all, &self.support, &self.config.cache_dir, sink)?;
         let support = Support { crates: Some(crates.clone()), ..self.support.clone() };
         let prelude = self.config.prelude.as_ref().map(|p| p.name.as_str());
-        let start = |emit| Server::start(&support, prelude, self.work.path(), emit);
-        let (mut objects, mut types) = (start(Emit::Object)?, start(Emit::Types)?);
-        objects.wait_ready()?;
-        types.wait_ready()?;
+        let mut compilers = Compilers::start(&support, prelude, self.work.path())?;
+        compilers.wait_ready()?;
         match self.runner.load(id, &crates.library) {
             End::Done(_) => {}
             End::Returned(why) => return Err(EngineError::Start(why)),
             other => return Err(EngineError::Start(format!("not loaded: {other:?}"))),
         }
-        (self.objects, self.types) = (objects, types);
+        self.compilers = compilers;
         (self.support, self.wanted) = (support, all);
         Ok(())
     }
@@ -286,22 +286,22 @@ impl WarmEngine {
         &mut self,
         id: u64,
         text: &str,
-        cell: Option<&cell::Cell>,
+        cell: Option<&Cell>,
         folder: &Path,
     ) -> Result<Result<(Generated, Plan), (Vec<Message>, Generated)>, EngineError> {
         let prelude = self.config.prelude.as_ref();
         let import = prelude.map(|p| p.import.clone()).unwrap_or_default();
         let prelude_name = prelude.map(|p| p.name.clone());
-        let binds = cell.is_some_and(|c| !c.bindings.is_empty());
-        let emit = if binds { Emit::Types } else { Emit::Object };
+        let emit = match cell {
+            Some(cell) if !cell.runs() => Emit::Check,
+            Some(cell) if !cell.bindings.is_empty() => Emit::Types,
+            _ => Emit::Object,
+        };
         let mut plan = Plan::default();
         for attempt in 1.. {
             let generated = self.session.generate(id, text, cell, &import, &plan);
             std::fs::write(folder.join("cell.rs"), &generated.code)?;
-            for stale in ["srv.o", "srv.mir", "messages.json"] {
-                let _ = std::fs::remove_file(folder.join(stale));
-            }
-            let server = if binds { &mut self.types } else { &mut self.objects };
+            let server = self.compilers.of(emit);
             let compiled = match server.compile(folder) {
                 Ok(compiled) => compiled,
                 Err(_) => {
@@ -336,7 +336,8 @@ impl WarmEngine {
                 }
             } else if attempt == ATTEMPTS || !learn(&messages, &generated, &mut plan) {
                 // Said again by the compiler that shortens the names of types.
-                let again = binds && self.objects.compile(folder).is_ok();
+                let again = emit == Emit::Types
+                    && self.compilers.of(Emit::Object).compile(folder).is_ok();
                 let shorter = if again { diagnostic::read(folder) } else { Vec::new() };
                 let messages = if shorter.is_empty() { messages } else { shorter };
                 return Ok(Err((messages, generated)));

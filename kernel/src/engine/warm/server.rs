@@ -9,22 +9,74 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+/// A waiting compiler for each thing that is made of cells.
+#[derive(Debug)]
+pub(super) struct Compilers {
+    check: Server,
+    object: Server,
+    types: Server,
+}
+
+impl Compilers {
+    /// Starts them.
+    pub(super) fn start(
+        support: &Support,
+        prelude_name: Option<&str>,
+        work: &Path,
+    ) -> Result<Self, EngineError> {
+        let start = |emit| Server::start(support, prelude_name, work, emit);
+        let (object, types) = (start(Emit::Object)?, start(Emit::Types)?);
+        Ok(Self { check: start(Emit::Check)?, object, types })
+    }
+
+    /// Waits for those that a first cell is likely to need.
+    pub(super) fn wait_ready(&mut self) -> Result<(), EngineError> {
+        self.object.wait_ready()?;
+        self.types.wait_ready()
+    }
+
+    pub(super) fn of(&mut self, emit: Emit) -> &mut Server {
+        match emit {
+            Emit::Check => &mut self.check,
+            Emit::Object => &mut self.object,
+            Emit::Types => &mut self.types,
+        }
+    }
+}
+
 /// A waiting rustc.
 #[derive(Debug)]
 pub(super) struct Server {
+    emit: Emit,
+    ready: bool,
     child: Child,
     requests: File,
     replies: BufReader<File>,
 }
 
-/// What the compiler emits besides the object file.
+/// What the compiler makes of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Emit {
-    /// Nothing.
+    /// Errors only: enough for a cell of items, in which nothing runs.
+    Check,
+    /// An object file.
     Object,
-    /// The middle representation as text, which names the types of variables.
+    /// An object file, and the middle representation as text, which names the types of variables.
     Types,
 }
+
+impl Emit {
+    /// The file that is there if and only if the compiler found no error.
+    fn proof(self) -> &'static str {
+        match self {
+            Emit::Check => "libsrv.rmeta",
+            Emit::Object | Emit::Types => OBJECT,
+        }
+    }
+}
+
+/// The name of the object file.
+pub(super) const OBJECT: &str = "srv.o";
 
 impl Server {
     /// Starts a compiler in `work`; it is ready when it has loaded the crates.
@@ -34,7 +86,8 @@ impl Server {
         work: &Path,
         emit: Emit,
     ) -> Result<Self, EngineError> {
-        let stub = work.join("srv.rs");
+        // A file of its own: another compiler may be reading its stub now.
+        let stub = work.join(format!("{emit:?}.rs"));
         let mut text = String::from("#![allow(warnings)]\nextern crate cell_runtime;\n");
         if let Some(name) = prelude_name {
             text.push_str(&format!("extern crate {name};\n"));
@@ -67,11 +120,16 @@ impl Server {
         let child = command.spawn()?;
         drop((request_read, reply_write));
         let replies = BufReader::new(File::from(reply_read));
-        Ok(Self { child, requests: File::from(request_write), replies })
+        let requests = File::from(request_write);
+        Ok(Self { emit, ready: false, child, requests, replies })
     }
 
     /// Waits until the crates are loaded.
     pub(super) fn wait_ready(&mut self) -> Result<(), EngineError> {
+        if self.ready {
+            return Ok(());
+        }
+        self.ready = true;
         let mut line = String::new();
         self.replies.read_line(&mut line)?;
         match line.trim() {
@@ -80,15 +138,20 @@ impl Server {
         }
     }
 
-    /// Compiles `folder/cell.rs`. True if the compiler gave an object file; its messages are in
+    /// Compiles `folder/cell.rs`. True if the compiler found no error; its messages are in
     /// `folder/messages.json` either way.
-    pub(super) fn compile(&mut self, folder: &Path) -> std::io::Result<bool> {
+    pub(super) fn compile(&mut self, folder: &Path) -> Result<bool, EngineError> {
+        self.wait_ready()?;
+        let proof = folder.join(self.emit.proof());
+        for stale in [&proof, &folder.join("srv.mir"), &folder.join("messages.json")] {
+            let _ = std::fs::remove_file(stale);
+        }
         writeln!(self.requests, "{}", folder.display())?;
         let mut line = String::new();
         if self.replies.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
+            return Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into());
         }
-        Ok(folder.join("srv.o").is_file())
+        Ok(proof.is_file())
     }
 }
 
@@ -116,7 +179,7 @@ pub(super) fn compile_cold(
     let mut command = compiler(support, prelude_name, &stub, emit);
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(File::create(folder.join("messages.json"))?).status()?;
-    Ok(folder.join("srv.o").is_file())
+    Ok(folder.join(emit.proof()).is_file())
 }
 
 fn compiler(
@@ -136,6 +199,7 @@ fn compiler(
             "--out-dir=.",
         ])
         .arg(match emit {
+            Emit::Check => "--emit=metadata",
             Emit::Object => "--emit=obj",
             Emit::Types => "--emit=obj,mir",
         })
