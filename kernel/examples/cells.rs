@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let config = EngineConfig {
         prelude,
-        cache_dir: std::env::temp_dir().join("d2l-cells-cache"),
+        cache_dir: std::env::temp_dir().join("d2l-example-cache"),
         work_dir: std::env::current_dir()?,
         backend: if evcxr { Backend::Evcxr } else { Backend::Auto },
     };

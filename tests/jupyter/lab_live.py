@@ -170,8 +170,7 @@ def main(folder):
         page.picture("completion")
         page.press(Keys.ESCAPE)
         browser.execute_script(EDIT, 7, "Tensor")
-        # What Shift+Tab runs.
-        browser.execute_script("window.jupyterapp.commands.execute('tooltip:launch-notebook');")
+        ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
         page.shown(".jp-Tooltip", "Tensor")
         page.picture("tooltip")
         page.press(Keys.ESCAPE)

@@ -237,7 +237,7 @@ impl Session {
                 }
             }
             if said {
-                self.replies.iopub(request, ClearOutput { wait: true });
+                self.replies.iopub(request, ClearOutput { wait: false });
             }
             let started = thread.join().unwrap_or_else(|_| {
                 Err(EngineError::Start("it panicked while starting".into()))

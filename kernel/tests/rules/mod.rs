@@ -168,6 +168,13 @@ macro_rules! each_rule {
                 ok("const N: usize = 2;", ""),
                 ok("const N: usize = 3; [0; N].len()", "3"),
             ]
+            functions_are_values [
+                ok("fn twice(f: fn(f64) -> f64, x: f64) -> f64 { f(f(x)) }", ""),
+                ok("twice(f64::sqrt, 16.0)", "2.0"),
+                // One of another crate that knows its caller.
+                ok("let remove: fn(&mut String, usize) -> char = String::remove;", ""),
+                ok("remove(&mut \"abc\".to_owned(), 1)", "'b'"),
+            ]
             an_impl_cell_is_run_again [
                 ok("#[derive(Clone, Debug)] struct P { x: i32 }", ""),
                 ok("impl P { fn double(&self) -> i32 { self.x * 2 } }", ""),

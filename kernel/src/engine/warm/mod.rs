@@ -6,12 +6,14 @@ mod diagnostic;
 mod frame;
 mod incoming;
 mod learn;
+mod object;
 mod report;
 mod runner;
 mod server;
 mod session;
 mod stop;
 mod support;
+mod work;
 
 use super::{
     CellSource, EngineConfig, EngineError, ErrorKind, Event, Execution, Outcome,
@@ -28,6 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use support::Support;
+use work::Work;
 
 pub(in crate::engine) use stop::Stop;
 
@@ -45,7 +48,7 @@ pub(super) struct WarmEngine {
     /// The crates that `:dep` asked for, each with what Cargo is told of it.
     wanted: BTreeMap<String, String>,
     sources: Sources,
-    work: tempfile::TempDir,
+    work: Work,
     next: u64,
 }
 
@@ -55,7 +58,7 @@ impl WarmEngine {
         progress: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
         let support = Support::prepare(&config, progress)?;
-        let work = tempfile::Builder::new().prefix("d2l-cells-").tempdir()?;
+        let work = Work::new()?;
         let name = config.prelude.as_ref().map(|p| p.name.clone());
         let mut compilers = Compilers::start(&support, name.as_deref(), work.path())?;
         let runner = Runner::start(&support, &config.work_dir, Stop::new()?)?;

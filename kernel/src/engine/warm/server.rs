@@ -1,5 +1,6 @@
 //! The warm compiler: a stock rustc that has loaded its crates and forks for each cell.
 
+use super::object::show_undefined_symbols;
 use super::support::Support;
 use crate::engine::EngineError;
 use std::fs::File;
@@ -232,6 +233,7 @@ fn compiler(
 
 /// Makes a library of a cell's object file.
 pub(super) fn link(object: &Path, library: &Path) -> Result<(), EngineError> {
+    show_undefined_symbols(object)?;
     let linked = |command: &mut Command| {
         command.arg("-shared").arg(object).arg("-o").arg(library).output()
     };
