@@ -381,7 +381,7 @@ mod tests {
         let found: Vec<String> = lint(&book).iter().map(ToString::to_string).collect();
         let expected = [
             "book/ch/one.md:15:8: warning: `recieved` looks misspelt",
-            "book/ch/one.md:15:26: warning: `arange` looks misspelt",
+            "book/ch/one.md:15:27: warning: `arange` looks misspelt",
             "book/ch/one.md:8:1: warning: a drawing without a description",
             "book/ch/one.md:3:1: error: book/ch/one.md has no place `#prat`",
             "book/ch/one.md:3:12: error: book/ch/index.md has no place `#none`",
