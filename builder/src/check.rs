@@ -7,10 +7,11 @@
 use crate::book::Book;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::inline::walk_blocks;
-use crate::document::{BlockKind, Cell, InlineKind, Span};
+use crate::document::{BlockKind, Cell, Document, InlineKind, Span};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use unicase::UniCase;
 
 /// All cells as one crate, and where each of its lines comes from.
 #[derive(Debug, Default)]
@@ -219,7 +220,15 @@ pub fn lint(book: &Book) -> Vec<Diagnostic> {
     }
     for (index, section) in book.sections.iter().enumerate() {
         let document = &section.document;
+        if book.config.language.starts_with("en") {
+            spelling(document, &book.config.words, &mut found);
+        }
+        // A label of a heading is also a place to link to from outside.
+        let mut places = BTreeSet::from_iter(&document.label);
         walk_blocks(&document.blocks, &mut |block| {
+            if let BlockKind::Heading { label, .. } = &block.kind {
+                places.extend(label);
+            }
             if let BlockKind::Cell(cell) = &block.kind
                 && cell.attrs.caption.is_some()
                 && cell.attrs.alt.is_none()
@@ -235,8 +244,7 @@ pub fn lint(book: &Book) -> Vec<Diagnostic> {
             found.extend(dead_link(book, index, target, inline.span));
         });
         for (label, span) in &document.label_spans {
-            let is_place =
-                label.starts_with("term-") || document.label.as_ref() == Some(label);
+            let is_place = label.starts_with("term-") || places.contains(label);
             if !used.contains(label.as_str()) && !is_place {
                 let message = format!("nothing refers to `{label}`");
                 found.push(Diagnostic::warning(document, *span, message));
@@ -244,6 +252,33 @@ pub fn lint(book: &Book) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// Words of the text that are common misspellings of others.
+fn spelling(document: &Document, known: &[String], found: &mut Vec<Diagnostic>) {
+    document.walk_inlines(|inline| {
+        let InlineKind::Text(text) = &inline.kind else { return };
+        let words = text.split(|c: char| !c.is_alphabetic() && c != '\'');
+        for word in
+            words.filter(|word| word.len() > 2 && !known.iter().any(|k| k == word))
+        {
+            let Some(meant) = typos_dict::WORD.find(&UniCase::new(word)) else {
+                continue;
+            };
+            let written = document.source.get(inline.span.range()).unwrap_or_default();
+            let start = inline.span.start + written.find(word).unwrap_or(0);
+            let span = Span::new(start..start + word.len());
+            let message = format!("`{word}` looks misspelt");
+            let help = match meant {
+                [] => "if it is right: `words` in book.toml".to_owned(),
+                meant => format!(
+                    "did you mean `{}`? If it is right: `words` in book.toml",
+                    meant.join("`, `")
+                ),
+            };
+            found.push(Diagnostic::warning(document, span, message).with_help(help));
+        }
+    });
 }
 
 /// A link to a place that its page does not have, or to a file that is not there.
@@ -340,15 +375,18 @@ mod tests {
     fn readers_do_not_stumble() {
         let book = book(
             "# T\n\n[a](#prat) [b](index.md#none) [c](https://x.org#y) [d](#part) [e](no.csv)\n\n\
-             ## Part\n:label:`unused`\n\n```rust, caption=\"C\"\n1\n```\n",
+             ## Part\n:label:`place`\n\n```rust, caption=\"C\"\n1\n```\n\n$$x$$\n:eqlabel:`unused`\n\n\
+             It is *recieved* by `teh` arange.\n",
         );
         let found: Vec<String> = lint(&book).iter().map(ToString::to_string).collect();
         let expected = [
+            "book/ch/one.md:15:8: warning: `recieved` looks misspelt",
+            "book/ch/one.md:15:27: warning: `arange` looks misspelt",
             "book/ch/one.md:8:1: warning: a drawing without a description",
             "book/ch/one.md:3:1: error: book/ch/one.md has no place `#prat`",
             "book/ch/one.md:3:12: error: book/ch/index.md has no place `#none`",
             "book/ch/one.md:3:63: error: there is no file book/ch/no.csv",
-            "book/ch/one.md:6:1: warning: nothing refers to `unused`",
+            "book/ch/one.md:13:1: warning: nothing refers to `unused`",
         ];
         assert_eq!(found, expected);
     }

@@ -48,6 +48,9 @@ pub struct Config {
     /// Whether readers see the solutions of exercises.
     #[serde(default)]
     pub solutions: Solutions,
+    /// Words that `d2l check` takes for misspelt and are not: `["arange"]`.
+    #[serde(default)]
+    pub words: Vec<String>,
     /// Public modules of the crate, each with the first line of its docs.
     #[serde(default)]
     pub topics: BTreeMap<String, String>,

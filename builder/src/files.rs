@@ -12,13 +12,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("making {}", folder.display()))?;
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
+        let mut file = unfinished(folder)?;
         std::io::Write::write_all(&mut file, bytes)?;
         make_readable(file.path())?;
         file.persist(path).map_err(|e| e.error)?;
         Ok(())
     };
     write().with_context(|| format!("writing {}", path.display()))
+}
+
+/// A file for one write; unlike `NEW`, the name is not one that [`Lock`] clears away.
+fn unfinished(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".part-").tempfile_in(folder)
 }
 
 /// Temporary files are private; published ones follow the usual mode.
@@ -213,6 +218,14 @@ mod tests {
             drop(first);
             assert!(second.join().unwrap().unwrap(), "it waited");
         });
+    }
+
+    #[test]
+    fn a_lock_leaves_alone_what_others_are_writing() {
+        let home = tempfile::tempdir().unwrap();
+        let report = unfinished(home.path()).unwrap();
+        let _lock = Lock::new(home.path()).unwrap();
+        report.persist(home.path().join("report.xml")).unwrap();
     }
 
     #[test]

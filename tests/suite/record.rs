@@ -6,6 +6,15 @@ const SECTION: &str = "# First\n\n```rust\nlet loss = 0.25;\nprintln!(\"loss {lo
 ```rust, approx=0.5\nprintln!(\"took {} s\", 0.25);\n```\n\n```rust, label=last\n\"end\"\n```\n";
 
 #[test]
+fn what_varies_is_neither_recorded_nor_compared() {
+    let section = "# First\n\n```rust, label=at, volatile\nstd::time::SystemTime::now()\n```\n\n```rust\n1\n```\n";
+    let book = TempBook::new(section);
+    book.d2l(&["test", "--bless"]).expect(0, &["recorded one/first"]);
+    assert!(!book.read("book/recorded/one/first.json").contains("\"at\""));
+    book.d2l(&["test"]).expect(0, &["2 passed"]);
+}
+
+#[test]
 fn drift_is_pointed_at_and_blessed() {
     let section = SECTION.replace("```rust\nlet", "```rust, label=train\nlet");
     let section = section.replace("approx=0.5", "approx=0.5, label=clock");

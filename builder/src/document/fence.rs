@@ -50,7 +50,7 @@ enum Value {
 }
 
 /// The attributes of a cell, in the order in which they are listed to an author.
-const ATTRIBUTES: [(&str, Value); 10] = [
+const ATTRIBUTES: [(&str, Value); 11] = [
     ("no-run", Value::None),
     ("hide", Value::None),
     ("hide-code", Value::None),
@@ -58,6 +58,7 @@ const ATTRIBUTES: [(&str, Value); 10] = [
     ("fails", Value::Optional),
     ("timeout", Value::Required),
     ("approx", Value::Required),
+    ("volatile", Value::None),
     ("label", Value::Required),
     ("caption", Value::Required),
     ("alt", Value::Required),
@@ -267,6 +268,7 @@ impl Fence {
         match *name {
             "no-run" => self.is_cell = false,
             "hide" => attrs.hide = true,
+            "volatile" => attrs.volatile = true,
             "hide-code" => attrs.hide_code = true,
             "hide-output" => attrs.hide_output = true,
             "fails" => attrs.fails = Some(value.unwrap_or_default()),

@@ -338,6 +338,9 @@ pub struct CellAttrs {
     pub timeout: Option<u64>,
     /// `approx=1e-3`: by which part numbers of its outputs may differ from the recorded ones.
     pub approx: Option<f64>,
+    /// `volatile`: its outputs differ from run to run, such as times; they are neither recorded nor
+    /// compared.
+    pub volatile: bool,
     /// `caption="…"`: the cell's figure output becomes a numbered figure.
     pub caption: Option<Vec<Inline>>,
     /// `alt="…"` for the cell's figure output.

@@ -63,7 +63,8 @@ impl Recorded {
     /// What a run gave, to be recorded.
     pub fn of(section: &Section, outputs: &SectionOutputs) -> Self {
         let cells = section.document.cells().zip(&outputs.cells);
-        let cells = cells.filter(|(_, outputs)| !outputs.is_empty());
+        let cells = cells
+            .filter(|((cell, _), outputs)| !cell.attrs.volatile && !outputs.is_empty());
         Self {
             cells: cells
                 .map(|((cell, _), outputs)| (cell.id.clone(), outputs.clone()))
@@ -105,6 +106,9 @@ impl Recorded {
     pub fn compare(&self, section: &Section, outputs: &SectionOutputs) -> Vec<Drift> {
         let mut found = Vec::new();
         for ((cell, span), given) in section.document.cells().zip(&outputs.cells) {
+            if cell.attrs.volatile {
+                continue;
+            }
             let expected = self.cells.get(&cell.id).map_or(&[][..], Vec::as_slice);
             let approx = cell.attrs.approx.unwrap_or(APPROX);
             let Some(difference) = outputs_differ(expected, given, approx) else {
@@ -115,7 +119,7 @@ impl Recorded {
                 Span::new(start..start + cell.code.lines().next().unwrap_or("").len());
             let message = "this cell gives another output than recorded";
             let help = format!(
-                "{difference}\nif the new one is right: d2l test --bless {}; if it varies: `approx=` in the fence",
+                "{difference}\nif the new one is right: d2l test --bless {}; if it varies: `approx=` or `volatile` in the fence",
                 section.slug
             );
             found.push(Drift {
