@@ -79,15 +79,13 @@ def merged(outputs):
 
 
 @contextlib.contextmanager
-def opened(notebook):
-    """A browser in which a copy of the notebook is open in JupyterLab."""
-    folder = pathlib.Path(tempfile.mkdtemp())
-    shutil.copy(notebook, folder)
-    name = pathlib.Path(notebook).name
+def served(folder):
+    """A browser, and the address below which JupyterLab shows what is in the folder."""
     port = 8000 + os.getpid() % 1000
     lab = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--allow-root",
-         "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", f"--notebook-dir={folder}"],
+         "--IdentityProvider.token=", "--LabApp.news_url=None",
+         "--LabApp.expose_app_in_browser=True", f"--notebook-dir={folder}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     browser = None
     try:
@@ -103,39 +101,62 @@ def opened(notebook):
         options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         browser.set_script_timeout(900)
-        browser.get(f"http://127.0.0.1:{port}/lab/tree/{name}?reset")
-        WebDriverWait(browser, 180).until(lambda b: b.execute_script(IS_OPEN))
-        yield browser
+        yield browser, f"http://127.0.0.1:{port}/lab/tree"
     finally:
         if browser:
             browser.quit()
         lab.terminate()
         lab.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def show(browser, address):
+    browser.get(f"{address}?reset")
+    WebDriverWait(browser, 180).until(lambda b: b.execute_script(IS_OPEN))
+
+
+@contextlib.contextmanager
+def opened(notebook):
+    """A browser in which a copy of the notebook is open in JupyterLab."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        shutil.copy(notebook, folder)
+        with served(folder) as (browser, address):
+            show(browser, f"{address}/{pathlib.Path(notebook).name}")
+            yield browser
+
+
+def run_all(browser):
+    """The cells after all of them were run, the kernel's name and the seconds it took."""
+    started = time.monotonic()
+    ran = json.loads(browser.execute_async_script(RUN_ALL))
+    assert "error" not in ran, ran
+    return ran["cells"], ran["kernel"], time.monotonic() - started
+
+
+def differences(notebook, ran):
+    """Each cell that gave something else than the file says, as a text; and how many were compared."""
+    wanted = json.loads(pathlib.Path(notebook).read_text())["cells"]
+    assert len(wanted) == len(ran), (len(wanted), len(ran))
+    pairs = [(want, got) for want, got in zip(wanted, ran) if want["cell_type"] == "code"]
+    different = []
+    for want, got in pairs:
+        source, want = joined(want["source"]), merged(want["outputs"])
+        if got["execution_count"] is None:
+            different.append(f"was not run:\n{source}")
+        elif want != merged(got["outputs"]):
+            different.append(f"{source}\n\nthe book:   {want}\n\nJupyterLab: {merged(got['outputs'])}")
+    return different, len(pairs)
 
 
 def main(notebook, picture):
     name = pathlib.Path(notebook).name
     with opened(notebook) as browser:
-        started = time.monotonic()
-        ran = json.loads(browser.execute_async_script(RUN_ALL))
-        assert "error" not in ran, ran
-        print(f"{name}: {ran['kernel']}, run all {time.monotonic() - started:.1f} s")
+        cells, kernel, seconds = run_all(browser)
+        print(f"{name}: {kernel}, run all {seconds:.1f} s")
         browser.execute_script("window.jupyterapp.shell.collapseLeft(); document.activeElement.blur();" + SHOW_FIGURE)
         time.sleep(2)
         browser.save_screenshot(picture)
-
-    wanted = json.load(open(notebook))["cells"]
-    assert len(wanted) == len(ran["cells"]), (len(wanted), len(ran["cells"]))
-    compared = 0
-    for want, got in zip(wanted, ran["cells"]):
-        if want["cell_type"] != "code":
-            continue
-        source = joined(want["source"])
-        assert got["execution_count"] is not None, f"was not run:\n{source}"
-        assert merged(want["outputs"]) == merged(got["outputs"]), (
-            f"{source}\n\nthe book:    {merged(want['outputs'])}\n\nJupyterLab: {merged(got['outputs'])}")
-        compared += 1
+    different, compared = differences(notebook, cells)
+    assert not different, "\n\n".join(different)
     print(f"{name}: {compared} cells gave what the book shows")
 
 
