@@ -16,37 +16,32 @@ import time
 
 import lab
 
-# All cells at once, not only those in view, and the height they need.
-WHOLE = """
+# Where the last cell ends, once the first is at the top.
+HEIGHT = """
 const content = window.jupyterapp.shell.currentWidget.content;
 window.jupyterapp.shell.collapseLeft();
 document.activeElement.blur();
-content.notebookConfig = {...content.notebookConfig, windowingMode: 'none'};
-content.node.querySelector('.jp-WindowedPanel-outer, .jp-Notebook')?.scrollTo(0, 0);
-const [first, last] = [content.widgets[0], content.widgets[content.widgets.length - 1]];
-return Math.ceil(last.node.getBoundingClientRect().bottom - first.node.getBoundingClientRect().top) + 160;
+content.scrollToItem(0, 'start');
+return Math.ceil(content.widgets[content.widgets.length - 1].node.getBoundingClientRect().bottom) + 80;
 """
 END = "const done = arguments[0]; window.jupyterapp.serviceManager.sessions.shutdownAll().then(done, done);"
-# Chromium draws no taller pictures.
+# Chromium draws no taller pictures. In a window of this height JupyterLab shows all cells, not only a few.
 TALLEST = 16_000
 WIDTH = 1000
 
 
-def size(browser, height):
+def make_tall(browser):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                            {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False})
-    time.sleep(1)
+                            {"width": WIDTH, "height": TALLEST, "deviceScaleFactor": 1, "mobile": False})
 
 
 def picture(browser, path):
-    height = 1600
-    for _ in range(3):  # formulas and pictures are set once they are in view, and then are taller
-        size(browser, height)
-        height = min(browser.execute_script(WHOLE), TALLEST)
-    size(browser, height)
-    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+    browser.execute_script(HEIGHT)
+    time.sleep(2)  # formulas are set
+    height = min(browser.execute_script(HEIGHT), TALLEST)
+    clip = {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1}
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "clip": clip})
     path.write_bytes(base64.b64decode(shot["data"]))
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def unwanted_errors(cells):
@@ -64,6 +59,7 @@ def main(notebooks, pictures="-", *sections):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         root = pathlib.Path(shutil.copytree(notebooks, folder, dirs_exist_ok=True))
         with lab.served(root) as (browser, address):
+            make_tall(browser)
             for path in sorted(root.rglob("*.ipynb")):
                 name = path.relative_to(root).with_suffix("").as_posix()
                 if sections and path.stem not in sections and name not in sections:

@@ -63,6 +63,7 @@ fn convert(notebook: &Value, name: &str) -> Option<Imported> {
                     source = source.replace(&format!("attachment:{image}"), &file);
                     imported.images.push((file, bytes));
                 }
+                take_embedded(&mut source, &slug(name), &mut imported.images);
                 source.trim().to_owned()
             }
             Some("code") if source.trim().is_empty() => continue,
@@ -87,6 +88,40 @@ fn convert(notebook: &Value, name: &str) -> Option<Imported> {
     imported.text.truncate(imported.text.trim_end().len());
     imported.text.push('\n');
     Some(imported)
+}
+
+/// Makes files of the images that are written into the text itself, in place or as the target of a
+/// reference like `![…][label]`.
+fn take_embedded(text: &mut String, name: &str, images: &mut Vec<(String, Vec<u8>)>) {
+    const START: &str = "data:image/";
+    let mut from = 0;
+    while let Some(start) = text[from..].find(START).map(|at| from + at) {
+        let ends = |c: char| c.is_whitespace() || "()<>\"".contains(c);
+        let end = text[start..].find(ends).map_or(text.len(), |at| start + at);
+        from = end;
+        let parts = text[start + START.len()..end].split_once(";base64,");
+        let Some((kind, content)) = parts else { continue };
+        let kind = kind.strip_suffix("+xml").unwrap_or(kind);
+        let plain = kind.chars().all(|c| c.is_ascii_alphanumeric());
+        let decoded = base64::engine::general_purpose::STANDARD.decode(content);
+        let (true, Ok(bytes)) = (plain, decoded) else { continue };
+        let file = format!("img/{name}-{}.{kind}", images.len() + 1);
+        let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let label =
+            text[line..start].strip_prefix('[').and_then(|l| l.strip_suffix("]: "));
+        match label.map(|label| format!("][{label}]")) {
+            Some(usage) => {
+                text.replace_range(line..end, "");
+                *text = text.replace(&usage, &format!("]({file})"));
+                from = 0;
+            }
+            None => {
+                text.replace_range(start..end, &file);
+                from = start + file.len();
+            }
+        }
+        images.push((file, bytes));
+    }
 }
 
 /// Text of nbformat: one string, or a list of lines.
@@ -120,6 +155,20 @@ fn attributes(cell: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn images_written_into_the_text_become_files() {
+        let mut text = "![a][b] ![c](data:image/png;base64,AAAA) data:image/x,y\n\n\
+                        [b]: data:image/svg+xml;base64,AAAB\n\
+                        [d]: data:image/png;base64,?"
+            .to_owned();
+        let mut images = Vec::new();
+        take_embedded(&mut text, "n", &mut images);
+        let rest = "data:image/x,y\n\n\n[d]: data:image/png;base64,?";
+        assert_eq!(text, format!("![a](img/n-2.svg) ![c](img/n-1.png) {rest}"));
+        let bytes = [("img/n-1.png", vec![0, 0, 0]), ("img/n-2.svg", vec![0, 0, 1])];
+        assert_eq!(images, bytes.map(|(name, bytes)| (name.to_owned(), bytes)));
+    }
 
     #[test]
     fn text_code_tags_and_images_come_over() {

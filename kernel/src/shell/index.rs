@@ -178,10 +178,11 @@ impl Index {
             if !seen.sees(vis) {
                 continue;
             }
-            let entry = Entry {
-                signature: text(code, &head, attributes),
-                docs: docs(attributes),
+            let signature = match item {
+                syn::Item::Struct(i) => struct_text(code, i, seen),
+                _ => text(code, &head, attributes),
             };
+            let entry = Entry { signature, docs: docs(attributes) };
             self.items.insert(name.to_string(), entry);
             let owner = self.members.entry(name.to_string()).or_default();
             match item {
@@ -313,6 +314,26 @@ impl Seen {
     }
 }
 
+/// The text of a struct, with those of its fields that are seen.
+fn struct_text(code: &str, item: &syn::ItemStruct, seen: Seen) -> String {
+    let whole = text(code, &item.span(), &item.attrs);
+    if item.fields.iter().all(|field| seen.sees(&field.vis)) {
+        return whole;
+    }
+    let (vis, ident) = (&item.vis, &item.ident);
+    let generics = text(code, &item.generics.span(), &[]);
+    let head = format!("{} struct {ident}{generics}", text(code, &vis.span(), &[]));
+    let fields = item.fields.iter().filter(|field| seen.sees(&field.vis));
+    let fields = fields.map(|field| text(code, &field.span(), &field.attrs));
+    match &item.fields {
+        syn::Fields::Named(_) => {
+            let fields: String = fields.map(|field| format!("    {field},\n")).collect();
+            format!("{head} {{\n{fields}    // private fields\n}}")
+        }
+        _ => format!("{head}(/* private fields */);"),
+    }
+}
+
 fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|a| a.path().is_ident("cfg"))
 }
@@ -420,6 +441,13 @@ mod tests {
         let net = "```rust\nlet net: nn::Net\n```\n\nA net.";
         assert_eq!(inspect("net", 1), net);
         assert_eq!(inspect("net", 3), net);
+        let mut net = Index::default();
+        net.read("pub struct P<T: Copy>(u8, T);", Seen::Public);
+        net.read("pub struct Net<T> { pub width: T, secret: u8 }", Seen::Public);
+        let shown = "```rust\npub struct Net<T> {\n    pub width: T,\n    // private fields\n}\n```";
+        assert_eq!(net.inspect("Net", 1).unwrap(), shown);
+        let shown = "```rust\npub struct P<T: Copy>(/* private fields */);\n```";
+        assert_eq!(net.inspect("P", 1).unwrap(), shown);
         let forward = "```rust\nfn forward(&self, x: f32) -> f32\n```\n\nRuns it.";
         assert_eq!(inspect("net.forward(1.0)", 6), forward);
         assert_eq!(inspect("half", 0), "```rust\nfn half(x: f64) -> f64\n```");

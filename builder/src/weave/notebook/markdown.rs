@@ -15,6 +15,8 @@ pub(super) struct Markdown<'a> {
     index: usize,
     text: String,
     images: Map<String, Value>,
+    /// Where the drawings of the text are, in the form `[drawing-1]: data:…`.
+    drawings: Vec<String>,
     /// Footnotes in the order of their first use.
     notes: Vec<String>,
     cited: BTreeSet<String>,
@@ -22,8 +24,15 @@ pub(super) struct Markdown<'a> {
 
 impl<'a> Markdown<'a> {
     pub(super) fn new(book: &'a Book, index: usize) -> Self {
-        let (text, images) = (String::new(), Map::new());
-        Self { book, index, text, images, notes: Vec::new(), cited: BTreeSet::new() }
+        Self {
+            book,
+            index,
+            text: String::new(),
+            images: Map::new(),
+            drawings: Vec::new(),
+            notes: Vec::new(),
+            cited: BTreeSet::new(),
+        }
     }
 
     /// Adds a paragraph.
@@ -36,6 +45,10 @@ impl<'a> Markdown<'a> {
 
     /// The text so far and the images it shows; starts anew.
     pub(super) fn take(&mut self) -> (String, Map<String, Value>) {
+        let drawings = std::mem::take(&mut self.drawings);
+        if !drawings.is_empty() {
+            self.push(&drawings.join("\n"));
+        }
         (std::mem::take(&mut self.text), std::mem::take(&mut self.images))
     }
 
@@ -221,6 +234,13 @@ impl<'a> Markdown<'a> {
         };
         let name = image.path.replace('/', "-");
         let content = base64::engine::general_purpose::STANDARD.encode(&image.bytes);
+        if image.mime() == "image/svg+xml" {
+            // JupyterLab refuses attached drawings, and then leaves all formulas of the cell unset.
+            let name = format!("drawing-{}", self.drawings.len() + 1);
+            self.drawings
+                .push(format!("[{name}]: data:{};base64,{content}", image.mime()));
+            return format!("![{alt}][{name}]");
+        }
         self.images.insert(name.clone(), json!({ image.mime(): content }));
         format!("![{alt}](attachment:{name})")
     }
