@@ -17,6 +17,7 @@
 use std::{
     fs::File,
     io::{self, Write as _},
+    sync::atomic::{AtomicUsize, Ordering},
     sync::{Mutex, OnceLock, PoisonError},
 };
 
@@ -53,6 +54,16 @@ impl Bundle {
     pub fn update(&self, display_id: &str) {
         send("update", self, Some(display_id), false);
     }
+}
+
+/// A name for [`Bundle::show_as`] that no other display has, also not one of a process that died.
+///
+/// ```
+/// assert_ne!(d2l::display::new_id(), d2l::display::new_id());
+/// ```
+pub fn new_id() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// When [`clear`] takes effect.

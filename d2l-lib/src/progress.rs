@@ -5,7 +5,6 @@
 //! every step, and what it has changed is kept.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::{display, display::Bundle, interrupt};
@@ -80,7 +79,6 @@ struct Bar {
 
 impl Bar {
     fn new(total: Option<usize>) -> Bar {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let place = if display::is_connected() {
             Place::Notebook
         } else if std::io::stderr().is_terminal() {
@@ -88,10 +86,9 @@ impl Bar {
         } else {
             Place::Nowhere
         };
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Bar {
             place,
-            id: format!("progress-{}-{number}", std::process::id()),
+            id: display::new_id(),
             done: 0,
             begun: false,
             total,

@@ -318,9 +318,8 @@ fn collect(event: Event, outputs: &mut Vec<Output>) {
 }
 
 fn error_output(error: &CellError) -> Output {
-    let code = error.diagnostics.first().and_then(|d| d.code.clone());
-    let name = code.unwrap_or_else(|| kind_name(error.kind).to_owned());
-    Output::Error { name, message: error.message.clone(), text: error.plain.clone() }
+    let (name, message) = (error.name().to_owned(), error.message.clone());
+    Output::Error { name, message, text: error.plain.clone() }
 }
 
 fn kind_name(kind: ErrorKind) -> &'static str {

@@ -123,6 +123,21 @@ pub struct CellError {
     pub ansi: String,
 }
 
+impl CellError {
+    /// What notebooks call it: `E0308`, `panic`, …
+    pub fn name(&self) -> &str {
+        let code = self.diagnostics.iter().find_map(|found| found.code.as_deref());
+        match self.kind {
+            ErrorKind::Compile => code.unwrap_or("error"),
+            ErrorKind::Panic => "panic",
+            ErrorKind::Returned => "Err",
+            ErrorKind::Interrupted => "interrupted",
+            ErrorKind::Crash => "crash",
+            ErrorKind::Internal => "engine",
+        }
+    }
+}
+
 /// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {

@@ -181,7 +181,7 @@ impl Session {
                 if asked.stop_on_error {
                     waiting.extend(queue.try_iter());
                 }
-                let (ename, evalue) = (name_of(&error), error.message.clone());
+                let (ename, evalue) = (error.name().to_owned(), error.message.clone());
                 let traceback: Vec<String> =
                     error.ansi.lines().map(str::to_owned).collect();
                 if !asked.silent {
@@ -321,7 +321,7 @@ fn evaluate(engine: &mut Engine, code: &str) -> ExpressionResult {
             metadata: Default::default(),
         },
         Outcome::Failed(error) => ExpressionResult::Error {
-            ename: name_of(&error),
+            ename: error.name().to_owned(),
             traceback: error.ansi.lines().map(str::to_owned).collect(),
             evalue: error.message,
         },
@@ -331,19 +331,6 @@ fn evaluate(engine: &mut Engine, code: &str) -> ExpressionResult {
 fn media(data: &MimeBundle) -> Media {
     let json = serde_json::to_value(data).unwrap_or_default();
     serde_json::from_value(json).unwrap_or_default()
-}
-
-/// `E0308`, `panic`, …
-fn name_of(error: &CellError) -> String {
-    let code = error.diagnostics.iter().find_map(|diagnostic| diagnostic.code.clone());
-    match error.kind {
-        ErrorKind::Compile => code.unwrap_or_else(|| "error".into()),
-        ErrorKind::Panic => "panic".into(),
-        ErrorKind::Returned => "Err".into(),
-        ErrorKind::Interrupted => "interrupted".into(),
-        ErrorKind::Crash => "crash".into(),
-        ErrorKind::Internal => "engine".into(),
-    }
 }
 
 fn internal(message: &str) -> CellError {

@@ -57,11 +57,8 @@ pub trait DataModule {
 }
 
 //@ oo-design.md#progress-board
-use d2l::display::Bundle;
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
-};
+use d2l::display::{self, Bundle};
+use std::time::{Duration, Instant};
 
 /// Curves that are drawn while they grow.
 ///
@@ -88,11 +85,10 @@ pub struct ProgressBoard {
 impl ProgressBoard {
     /// An empty board, with the label of its horizontal axis.
     pub fn new(x_label: &str) -> ProgressBoard {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
         ProgressBoard {
             x_label: x_label.to_owned(),
             curves: Vec::new(),
-            id: format!("progress-{}", COUNT.fetch_add(1, Ordering::Relaxed)),
+            id: display::new_id(),
             is_quiet: false,
             shown: None,
         }
