@@ -320,9 +320,9 @@ fn struct_text(code: &str, item: &syn::ItemStruct, seen: Seen) -> String {
     if item.fields.iter().all(|field| seen.sees(&field.vis)) {
         return whole;
     }
-    let (vis, ident) = (&item.vis, &item.ident);
-    let generics = text(code, &item.generics.span(), &[]);
-    let head = format!("{} struct {ident}{generics}", text(code, &vis.span(), &[]));
+    // Only of a public struct some fields are not seen.
+    let head =
+        format!("pub struct {}{}", item.ident, text(code, &item.generics.span(), &[]));
     let fields = item.fields.iter().filter(|field| seen.sees(&field.vis));
     let fields = fields.map(|field| text(code, &field.span(), &field.attrs));
     match &item.fields {
@@ -446,6 +446,8 @@ mod tests {
         net.read("pub struct Net<T> { pub width: T, secret: u8 }", Seen::Public);
         let shown = "```rust\npub struct Net<T> {\n    pub width: T,\n    // private fields\n}\n```";
         assert_eq!(net.inspect("Net", 1).unwrap(), shown);
+        let shown = "```rust\npub struct Net {\n    pub width: usize,\n    // private fields\n}\n```\n\nA net.";
+        assert_eq!(inspect("Net", 1), shown);
         let shown = "```rust\npub struct P<T: Copy>(/* private fields */);\n```";
         assert_eq!(net.inspect("P", 1).unwrap(), shown);
         let forward = "```rust\nfn forward(&self, x: f32) -> f32\n```\n\nRuns it.";

@@ -21,12 +21,14 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new() -> std::io::Result<Self> {
-        Self::within(&std::env::temp_dir())
+        let parent = std::env::temp_dir();
+        // What others left is a matter of tidiness only: no start waits for it.
+        let swept = parent.clone();
+        std::thread::spawn(move || sweep(&swept, YOUNG));
+        Self::within(&parent)
     }
 
     fn within(parent: &Path) -> std::io::Result<Self> {
-        // What others left is a matter of tidiness only.
-        let _ = sweep(parent, YOUNG);
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
         let lock = File::create(folder.path().join(LOCK))?;
         lock.lock()?;
