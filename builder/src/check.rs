@@ -220,9 +220,6 @@ pub fn lint(book: &Book) -> Vec<Diagnostic> {
     }
     for (index, section) in book.sections.iter().enumerate() {
         let document = &section.document;
-        if book.config.language.starts_with("en") {
-            spelling(document, &book.config.words, &mut found);
-        }
         // A label of a heading is also a place to link to from outside.
         let mut places = BTreeSet::from_iter(&document.label);
         walk_blocks(&document.blocks, &mut |block| {
@@ -239,9 +236,15 @@ pub fn lint(book: &Book) -> Vec<Diagnostic> {
                 found.push(Diagnostic::warning(document, span, message).with_help(help));
             }
         });
-        document.walk_inlines(|inline| {
-            let InlineKind::Link { target, .. } = &inline.kind else { return };
-            found.extend(dead_link(book, index, target, inline.span));
+        let is_english = book.config.language.starts_with("en");
+        document.walk_inlines(|inline| match &inline.kind {
+            InlineKind::Link { target, .. } => {
+                found.extend(dead_link(book, index, target, inline.span));
+            }
+            InlineKind::Text(text) if is_english => {
+                spelling(document, text, inline.span, &book.config.words, &mut found);
+            }
+            _ => {}
         });
         for (label, span) in &document.label_spans {
             let is_place = label.starts_with("term-") || places.contains(label);
@@ -254,31 +257,34 @@ pub fn lint(book: &Book) -> Vec<Diagnostic> {
     found
 }
 
-/// Words of the text that are common misspellings of others.
-fn spelling(document: &Document, known: &[String], found: &mut Vec<Diagnostic>) {
-    document.walk_inlines(|inline| {
-        let InlineKind::Text(text) = &inline.kind else { return };
-        let words = text.split(|c: char| !c.is_alphabetic() && c != '\'');
-        for word in
-            words.filter(|word| word.len() > 2 && !known.iter().any(|k| k == word))
-        {
-            let Some(meant) = typos_dict::WORD.find(&UniCase::new(word)) else {
-                continue;
-            };
-            let written = document.source.get(inline.span.range()).unwrap_or_default();
-            let start = inline.span.start + written.find(word).unwrap_or(0);
-            let span = Span::new(start..start + word.len());
-            let message = format!("`{word}` looks misspelt");
-            let help = match meant {
-                [] => "if it is right: `words` in book.toml".to_owned(),
-                meant => format!(
-                    "did you mean `{}`? If it is right: `words` in book.toml",
-                    meant.join("`, `")
-                ),
-            };
-            found.push(Diagnostic::warning(document, span, message).with_help(help));
-        }
-    });
+/// Words of a piece of text, at `place` in the source, that are common misspellings of others.
+fn spelling(
+    document: &Document,
+    text: &str,
+    place: Span,
+    known: &[String],
+    found: &mut Vec<Diagnostic>,
+) {
+    let written = document.source.get(place.range()).unwrap_or_default();
+    // Where the next word is looked for: what is written may have more marks than the text.
+    let mut at = 0;
+    let words = text.split(|c: char| !c.is_alphabetic() && c != '\'');
+    for word in words.filter(|word| word.len() > 2 && !known.iter().any(|k| k == word)) {
+        let Some(meant) = typos_dict::WORD.find(&UniCase::new(word)) else { continue };
+        let start = written[at..].find(word).map(|offset| at + offset);
+        at = start.map_or(at, |start| start + word.len());
+        let start = place.start + start.unwrap_or_default();
+        let span = Span::new(start..start + word.len());
+        let message = format!("`{word}` looks misspelt");
+        let help = match meant {
+            [] => "if it is right: `words` in book.toml".to_owned(),
+            meant => format!(
+                "did you mean `{}`? If it is right: `words` in book.toml",
+                meant.join("`, `")
+            ),
+        };
+        found.push(Diagnostic::warning(document, span, message).with_help(help));
+    }
 }
 
 /// A link to a place that its page does not have, or to a file that is not there.
@@ -376,16 +382,17 @@ mod tests {
         let book = book(
             "# T\n\n[a](#prat) [b](index.md#none) [c](https://x.org#y) [d](#part) [e](no.csv)\n\n\
              ## Part\n:label:`place`\n\n```rust, caption=\"C\"\n1\n```\n\n$$x$$\n:eqlabel:`unused`\n\n\
-             It is *recieved* by `teh` arange.\n",
+             It is *recieved* by `teh` arange, arange.\n",
         );
         let found: Vec<String> = lint(&book).iter().map(ToString::to_string).collect();
         let expected = [
-            "book/ch/one.md:15:8: warning: `recieved` looks misspelt",
-            "book/ch/one.md:15:27: warning: `arange` looks misspelt",
             "book/ch/one.md:8:1: warning: a drawing without a description",
             "book/ch/one.md:3:1: error: book/ch/one.md has no place `#prat`",
             "book/ch/one.md:3:12: error: book/ch/index.md has no place `#none`",
             "book/ch/one.md:3:63: error: there is no file book/ch/no.csv",
+            "book/ch/one.md:15:8: warning: `recieved` looks misspelt",
+            "book/ch/one.md:15:27: warning: `arange` looks misspelt",
+            "book/ch/one.md:15:35: warning: `arange` looks misspelt",
             "book/ch/one.md:13:1: warning: nothing refers to `unused`",
         ];
         assert_eq!(found, expected);

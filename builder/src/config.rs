@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::Span;
+use bytesize::ByteSize;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,12 @@ pub struct Config {
     /// Whether readers see the solutions of exercises.
     #[serde(default)]
     pub solutions: Solutions,
+    /// The printed book.
+    #[serde(default)]
+    pub print: Print,
+    /// What its cells may take.
+    #[serde(default)]
+    pub run: Limits,
     /// Words that `d2l check` takes for misspelt and are not: `["arange"]`.
     #[serde(default)]
     pub words: Vec<String>,
@@ -65,6 +72,70 @@ pub enum Solutions {
     Collapsed,
     /// Nowhere.
     Hidden,
+}
+
+/// How the book is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Print {
+    /// The size of its pages.
+    pub paper: Paper,
+    /// How links look.
+    pub links: Links,
+}
+
+/// The size of printed pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paper {
+    /// 7 by 10 inches.
+    #[default]
+    Textbook,
+    /// 6 by 9 inches.
+    Trade,
+    /// 210 by 297 mm.
+    A4,
+    /// 8.5 by 11 inches.
+    UsLetter,
+}
+
+impl Paper {
+    /// What the theme calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Textbook => "textbook",
+            Self::Trade => "trade",
+            Self::A4 => "a4",
+            Self::UsLetter => "us-letter",
+        }
+    }
+}
+
+/// How links look in print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Links {
+    /// In the book's colour.
+    #[default]
+    Coloured,
+    /// As the text around them: for a printer with one ink. Their addresses become footnotes.
+    Plain,
+}
+
+/// What a cell may take whose fence does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Seconds.
+    pub timeout: u64,
+    /// Memory of its process, `"2 GiB"`; without it three quarters of the machine's.
+    pub memory: Option<ByteSize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: 300, memory: None }
+    }
 }
 
 /// A chapter: a folder with an `index.md` and its sections.

@@ -5,6 +5,7 @@ use builder::commands::{
     self, build::BuildOptions, fmt, tangle::Mode, test::TestOptions,
 };
 use builder::diagnostic::{self, Diagnostic, Style};
+use builder::run::pool::Slots;
 use builder::weave::html::Memo;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -23,14 +24,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run every cell and make the site, the PDF and the notebooks, under `_build`.
+    /// Run every cell and make the site, the PDF, the e-book and the notebooks, under `_build`.
     Build {
         /// Make no PDF.
         #[arg(long)]
         no_pdf: bool,
+        /// Make no e-book.
+        #[arg(long)]
+        no_epub: bool,
         /// Run every cell, even those that have not changed.
         #[arg(long)]
         fresh: bool,
+        #[command(flatten)]
+        machine: Machine,
     },
     /// Build, show the book in the browser, and build again after each edit.
     Serve {
@@ -73,6 +79,8 @@ enum Command {
         /// Write a JUnit report to this file.
         #[arg(long)]
         junit: Option<PathBuf>,
+        #[command(flatten)]
+        machine: Machine,
     },
     /// Format the code of cells with rustfmt, in the chapters.
     Fmt {
@@ -95,6 +103,32 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+}
+
+/// What cells may run on.
+#[derive(clap::Args)]
+struct Machine {
+    /// How many sections run at once; else one a core.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// The GPUs for cells that say `gpu`, as in `0,1`; else all that CUDA_VISIBLE_DEVICES allows.
+    #[arg(long, value_delimiter = ',')]
+    gpus: Option<Vec<String>>,
+}
+
+impl Machine {
+    fn slots(&self) -> Slots {
+        let here = Slots::of_this_machine();
+        let named = self
+            .gpus
+            .as_ref()
+            .map(|names| names.iter().filter(|name| !name.is_empty()).cloned().collect());
+        Slots {
+            jobs: self.jobs.unwrap_or(here.jobs),
+            gpus: named.unwrap_or(here.gpus),
+            ..here
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -167,14 +201,28 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             | Command::New { .. }
             | Command::Serve { .. }
             | Command::Kernel { .. } => {}
-            Command::Build { no_pdf, fresh } => {
-                let options = BuildOptions { no_pdf: *no_pdf, fresh: *fresh };
+            Command::Build { no_pdf, no_epub, fresh, machine } => {
+                let slots = machine.slots();
+                let options = BuildOptions {
+                    no_pdf: *no_pdf,
+                    no_epub: *no_epub,
+                    fresh: *fresh,
+                    slots,
+                };
                 match commands::build::build(&book, &options, &mut Memo::default())? {
                     Ok(built) => println!("{built}"),
                     Err(problems) => diagnostics.extend(problems),
                 }
             }
-            Command::Test { sections, filter, changed, keep_going, bless, junit } => {
+            Command::Test {
+                sections,
+                filter,
+                changed,
+                keep_going,
+                bless,
+                junit,
+                machine,
+            } => {
                 let options = TestOptions {
                     sections: sections.clone(),
                     filter: filter.clone(),
@@ -182,6 +230,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     keep_going: *keep_going,
                     bless: *bless,
                     junit: junit.clone(),
+                    slots: machine.slots(),
                 };
                 diagnostics.extend(commands::test::test(&book, &options)?);
             }

@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         prelude,
         cache_dir: std::env::temp_dir().join("d2l-example-cache"),
         work_dir: std::env::current_dir()?,
+        env: Default::default(),
         backend: if evcxr { Backend::Evcxr } else { Backend::Auto },
     };
     let mut engine = Engine::start(config, &mut |step| eprintln!("{step}"))?;

@@ -10,6 +10,7 @@ fn engine() -> (Engine, tempfile::TempDir) {
         prelude: None,
         cache_dir: std::env::temp_dir().join("d2l-engine-tests"),
         work_dir: work.path().to_owned(),
+        env: Default::default(),
         backend: Backend::Auto,
     };
     (Engine::start(config, &mut |_| {}).unwrap(), work)
@@ -120,4 +121,25 @@ fn output_is_streamed_in_order() {
     let (mut e, _work) = engine();
     let (_, printed) = run(&mut e, "for i in 0..3 { println!(\"{i}\"); }");
     assert_eq!(printed, "0\n1\n2\n");
+}
+
+#[test]
+fn a_cell_that_grows_is_seen_and_killed() {
+    let (mut e, _work) = engine();
+    assert_eq!(value(&mut e, "let kept = 7;"), None);
+    let watch = e.interrupter();
+    let before = watch.memory().unwrap();
+    let killer = std::thread::spawn(move || {
+        while watch.memory().unwrap() < before + (100 << 20) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        watch.kill();
+    });
+    let error = failure(
+        &mut e,
+        "let mut all = Vec::new();\nloop { all.push(vec![1_u8; 1 << 20]); }",
+    );
+    killer.join().unwrap();
+    assert_eq!(error.kind, ErrorKind::Crash);
+    assert_eq!(value(&mut e, "kept").unwrap(), "7");
 }

@@ -6,6 +6,7 @@ mod drift;
 mod fuzz;
 mod harm;
 mod jupyter;
+mod limits;
 mod mistakes;
 mod pipeline;
 mod record;

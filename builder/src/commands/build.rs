@@ -1,4 +1,4 @@
-//! `d2l build`: from chapters to a site, a PDF and notebooks, all or nothing.
+//! `d2l build`: from chapters to a site, a PDF, an e-book and notebooks, all or nothing.
 
 use super::tangle::{self, Mode};
 use super::{build_dir, execute, select};
@@ -6,6 +6,7 @@ use crate::book::Book;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files;
 use crate::run::output::SectionOutputs;
+use crate::run::pool::Slots;
 use crate::run::report::Terminal;
 use crate::run::{Fresh, KeepGoing};
 use crate::weave::html::{Downloads, Memo};
@@ -15,12 +16,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What `d2l build` was asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct BuildOptions {
     /// Weave no PDF.
     pub no_pdf: bool,
+    /// Weave no e-book.
+    pub no_epub: bool,
     /// Run every cell, whatever the cache knows.
     pub fresh: bool,
+    /// What there is to run them on.
+    pub slots: Slots,
 }
 
 /// Where the four outputs ended.
@@ -30,6 +35,8 @@ pub struct Built {
     pub html: PathBuf,
     /// The PDF, if it was asked for.
     pub pdf: Option<PathBuf>,
+    /// The e-book, if it was asked for.
+    pub epub: Option<PathBuf>,
     /// The folder of notebooks, which also holds their zip.
     pub notebooks: PathBuf,
 }
@@ -40,6 +47,9 @@ impl fmt::Display for Built {
         write!(f, "site       {}", self.html.join("index.html").display())?;
         if let Some(pdf) = &self.pdf {
             write!(f, "\nPDF        {}", pdf.display())?;
+        }
+        if let Some(epub) = &self.epub {
+            write!(f, "\ne-book     {}", epub.display())?;
         }
         write!(f, "\nnotebooks  {}", self.notebooks.display())
     }
@@ -63,7 +73,14 @@ pub fn build(
         return Ok(Err(drift));
     }
     let fresh = if options.fresh { Fresh::All } else { Fresh::Changed };
-    let ran = execute(book, &select(book, &[]), fresh, KeepGoing::No, &terminal)?;
+    let ran = execute(
+        book,
+        &select(book, &[]),
+        fresh,
+        KeepGoing::No,
+        &options.slots,
+        &terminal,
+    )?;
     if !ran.is_ok() {
         return Ok(Err(ran.diagnostics));
     }
@@ -72,16 +89,22 @@ pub fn build(
     let weaving = Instant::now();
     let mut problems = Vec::new();
     let pdf_name = format!("{}.pdf", book.config.slug());
+    let epub_name = format!("{}.epub", book.config.slug());
     let downloads = Downloads {
         pdf: (!options.no_pdf).then(|| pdf_name.clone()),
+        epub: (!options.no_epub).then(|| epub_name.clone()),
         zip: Some("notebooks/notebooks.zip".into()),
         notebooks: Some("notebooks".into()),
     };
     let html = weave::html::weave(book, &ran.outputs, &theme, &downloads, memo);
     let html = kept(html, &mut problems);
     let notebooks = notebooks(book, &ran.outputs);
+    let epub = match options.no_epub {
+        true => None,
+        false => kept(weave::epub::weave(book, &ran.outputs, &theme), &mut problems),
+    };
     terminal.line(&format!(
-        "wove the site and notebooks, {:.1} s",
+        "wove the site, notebooks and e-book, {:.1} s",
         weaving.elapsed().as_secs_f64()
     ));
     let typesetting = Instant::now();
@@ -101,16 +124,17 @@ pub fn build(
         path: Path::new("notebooks").join(&file.path),
         bytes: file.bytes.clone(),
     }));
-    html.extend(
-        pdf.iter()
-            .map(|bytes| OutFile { path: pdf_name.clone().into(), bytes: bytes.clone() }),
-    );
+    for (name, bytes) in [(&pdf_name, &pdf), (&epub_name, &epub)] {
+        let file = |bytes: &Vec<u8>| OutFile { path: name.into(), bytes: bytes.clone() };
+        html.extend(bytes.as_ref().map(file));
+    }
 
     let out = build_dir(&book.root);
     let _alone = files::Lock::new(&out)?;
     let built = Built {
         html: out.join("html"),
         pdf: pdf.as_ref().map(|_| out.join(&pdf_name)),
+        epub: epub.as_ref().map(|_| out.join(&epub_name)),
         notebooks: out.join("notebooks"),
     };
     let mut staged = files::Staged::new(&out)?;
@@ -118,6 +142,9 @@ pub fn build(
         staged.file(Path::new(&pdf_name), bytes)?;
         let seconds = typesetting.elapsed().as_secs_f64();
         terminal.line(&format!("typeset the PDF, {seconds:.1} s"));
+    }
+    if let Some(bytes) = &epub {
+        staged.file(Path::new(&epub_name), bytes)?;
     }
     staged.folder(Path::new("notebooks"), pairs(&notebooks))?;
     staged.folder(Path::new("html"), pairs(&html))?;

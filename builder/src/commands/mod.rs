@@ -15,6 +15,7 @@ use crate::book::Book;
 use crate::config::{Config, Library};
 use crate::prelude;
 use crate::run::cache::{Cache, CrateFolders};
+use crate::run::pool::Slots;
 use crate::run::report::Terminal;
 use crate::run::{self, Fresh, KeepGoing, RunOptions, RunResult};
 use ::kernel::engine::{Backend, EngineConfig, PreludeCrate};
@@ -40,6 +41,7 @@ pub fn engine_config(config: &Config, root: &Path) -> anyhow::Result<EngineConfi
         prelude: Some(PreludeCrate { name: library.name, source, import }),
         cache_dir,
         work_dir: root.to_owned(),
+        env: Default::default(),
         backend: Backend::Auto,
     })
 }
@@ -53,11 +55,11 @@ fn run_options(
     book: &Book,
     fresh: Fresh,
     keep_going: KeepGoing,
+    slots: &Slots,
 ) -> anyhow::Result<RunOptions> {
-    let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
     Ok(RunOptions {
         engine: engine_config(&book.config, &book.root)?,
-        jobs,
+        slots: slots.clone(),
         fresh,
         keep_going,
     })
@@ -69,9 +71,10 @@ fn execute(
     wanted: &[usize],
     fresh: Fresh,
     keep_going: KeepGoing,
+    slots: &Slots,
     terminal: &Terminal,
 ) -> anyhow::Result<RunResult> {
-    let options = run_options(book, fresh, keep_going)?;
+    let options = run_options(book, fresh, keep_going, slots)?;
     let generated = match &book.config.library {
         Some(library) => library.generated.as_path(),
         None => Path::new("src/book"),

@@ -3,6 +3,7 @@
 use super::build::{BuildOptions, Built, build};
 use crate::book::Book;
 use crate::diagnostic::{self, Diagnostic, Style};
+use crate::run::pool::Slots;
 use crate::weave::html::Memo;
 use notify::{RecursiveMode, Watcher};
 use serde::Serialize;
@@ -127,7 +128,10 @@ fn rebuild(
 ) -> anyhow::Result<Result<Built, Vec<Diagnostic>>> {
     match load()? {
         // The PDF is for `d2l build`: an author who writes wants the page within a second.
-        Ok(book) => build(&book, &BuildOptions { no_pdf: true, fresh: false }, memo),
+        Ok(book) => {
+            let slots = Slots::of_this_machine();
+            build(&book, &BuildOptions { no_pdf: true, no_epub: true, fresh: false, slots }, memo)
+        }
         Err(problems) => Ok(Err(problems)),
     }
 }

@@ -4,6 +4,7 @@ use super::{build_dir, execute, select};
 use crate::book::Book;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files;
+use crate::run::pool::Slots;
 use crate::run::record::Recorded;
 use crate::run::report::{CellReport, Status, Terminal};
 use crate::run::{Fresh, KeepGoing};
@@ -11,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// What `d2l test` was asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TestOptions {
     /// Only sections whose slug contains one of these.
     pub sections: Vec<String>,
@@ -26,6 +27,8 @@ pub struct TestOptions {
     pub bless: bool,
     /// Write a report for other tools.
     pub junit: Option<PathBuf>,
+    /// What there is to run them on.
+    pub slots: Slots,
 }
 
 /// Runs the cells, prints a line for each, and compares their outputs with the recorded ones.
@@ -44,15 +47,15 @@ pub fn test(book: &Book, options: &TestOptions) -> anyhow::Result<Vec<Diagnostic
     });
     let fresh = if options.changed { Fresh::Changed } else { Fresh::All };
     let keep_going = if options.keep_going { KeepGoing::Yes } else { KeepGoing::No };
-    let mut ran = execute(book, &wanted, fresh, keep_going, &terminal)?;
+    let mut ran = execute(book, &wanted, fresh, keep_going, &options.slots, &terminal)?;
 
     let mut drifts = Vec::new();
     for &index in &wanted {
         let (section, outputs) = (&book.sections[index], &ran.outputs[index]);
-        let failed = ran
-            .cells
-            .iter()
-            .any(|c| c.section == section.slug && c.status != Status::Passed);
+        let failed = ran.cells.iter().any(|c| {
+            c.section == section.slug
+                && !matches!(c.status, Status::Passed | Status::NeedsGpu)
+        });
         if failed {
             // Its outputs are not those of the chapter.
             continue;
@@ -103,7 +106,7 @@ pub fn test(book: &Book, options: &TestOptions) -> anyhow::Result<Vec<Diagnostic
         "\n{} passed, {} failed, {} skipped{unchanged}",
         count(Status::Passed),
         count(Status::Failed),
-        count(Status::Skipped)
+        count(Status::Skipped) + count(Status::NeedsGpu)
     );
     if let Some(path) = &options.junit {
         files::write(path, junit(&book.config.title, &cells).as_bytes())?;
@@ -121,9 +124,10 @@ fn line(cell: &CellReport) -> String {
         Status::Passed => "ok",
         Status::Failed => "FAILED",
         Status::Skipped => "skipped: an earlier cell failed",
+        Status::NeedsGpu => "SKIPPED: it needs a GPU",
     };
     let time = match cell.status {
-        Status::Skipped => String::new(),
+        Status::Skipped | Status::NeedsGpu => String::new(),
         _ => format!(" ({:.2} s)", cell.elapsed.as_secs_f64()),
     };
     format!("test {} at {} ... {status}{time}", cell.name(), cell.place)
@@ -141,7 +145,7 @@ fn junit(title: &str, cells: &[&CellReport]) -> String {
             "tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{seconds:.3}\"",
             cells.len(),
             count(cells, Status::Failed),
-            count(cells, Status::Skipped)
+            count(cells, Status::Skipped) + count(cells, Status::NeedsGpu)
         )
     };
     let _ = writeln!(xml, "<testsuites name=\"{}\" {}>", escape(title), numbers(cells));
@@ -160,7 +164,9 @@ fn junit(title: &str, cells: &[&CellReport]) -> String {
             );
             match cell.status {
                 Status::Passed => xml.push_str("/>\n"),
-                Status::Skipped => xml.push_str("><skipped/></testcase>\n"),
+                Status::Skipped | Status::NeedsGpu => {
+                    xml.push_str("><skipped/></testcase>\n")
+                }
                 Status::Failed => {
                     let (first, all) =
                         (cell.problem.lines().next(), escape(&cell.problem));

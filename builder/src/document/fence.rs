@@ -12,6 +12,7 @@
 //! `rust` is run unless it says `no-run`; every other language is only shown.
 
 use super::{CellAttrs, Save, Span};
+use bytesize::ByteSize;
 
 /// What a fence says: the language, and how a cell is to be run and shown.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,13 +51,15 @@ enum Value {
 }
 
 /// The attributes of a cell, in the order in which they are listed to an author.
-const ATTRIBUTES: [(&str, Value); 11] = [
+const ATTRIBUTES: [(&str, Value); 13] = [
     ("no-run", Value::None),
     ("hide", Value::None),
     ("hide-code", Value::None),
     ("hide-output", Value::None),
     ("fails", Value::Optional),
     ("timeout", Value::Required),
+    ("memory", Value::Required),
+    ("gpu", Value::None),
     ("approx", Value::Required),
     ("volatile", Value::None),
     ("label", Value::Required),
@@ -250,6 +253,7 @@ impl Fence {
         if let Some(message) = complaint {
             let example = match *name {
                 "timeout" => "timeout=60",
+                "memory" => "memory=2GiB",
                 "approx" => "approx=1e-3",
                 "label" => "label=fig_loss",
                 "caption" => "caption=\"The loss falls.\"",
@@ -269,6 +273,7 @@ impl Fence {
             "no-run" => self.is_cell = false,
             "hide" => attrs.hide = true,
             "volatile" => attrs.volatile = true,
+            "gpu" => attrs.gpu = true,
             "hide-code" => attrs.hide_code = true,
             "hide-output" => attrs.hide_output = true,
             "fails" => attrs.fails = Some(value.unwrap_or_default()),
@@ -283,6 +288,14 @@ impl Fence {
                         message,
                         "as in `timeout=60`".into(),
                     );
+                }
+            },
+            "memory" => match value.unwrap_or_default().parse::<ByteSize>() {
+                Ok(size) if size.as_u64() > 0 => attrs.memory = Some(size.as_u64()),
+                _ => {
+                    let message = "`memory` wants a size".to_owned();
+                    let help = "as in `memory=2GiB`".to_owned();
+                    self.report(word.span, info, offset, message, help);
                 }
             },
             "approx" => match value.unwrap_or_default().parse::<f64>() {
@@ -411,13 +424,15 @@ mod tests {
             hide_code: true,
             fails: Some("E0382".into()),
             timeout: Some(60),
+            memory: Some(2 << 30),
+            gpu: true,
             ..CellAttrs::default()
         };
         for info in [
-            r#"rust, hide-code, fails="E0382", timeout=60"#,
-            r#"rust,hide-code,fails=E0382,timeout=60"#,
-            r#"rust {hide-code fails="E0382" timeout=60}"#,
-            r#"{.rust .cell hide-code fails="E0382" timeout=60}"#,
+            r#"rust, hide-code, fails="E0382", timeout=60, memory="2 GiB", gpu"#,
+            r#"rust,hide-code,fails=E0382,timeout=60,memory=2GiB,gpu"#,
+            r#"rust {gpu hide-code fails="E0382" timeout=60 memory=2GiB}"#,
+            r#"{.rust .cell gpu hide-code fails="E0382" timeout=60 memory=2147483648}"#,
         ] {
             let fence = parse_info(info, 0);
             assert_eq!(fence.attrs, expected, "{info}");
@@ -431,6 +446,7 @@ mod tests {
             ("rust, hidecode", "hidecode", "unknown attribute `hidecode`"),
             ("rust, ignore", "ignore", "unknown attribute `ignore`"),
             ("rust, timeout=soon", "timeout=soon", "`timeout` wants a number of seconds"),
+            ("rust, memory=much", "memory=much", "`memory` wants a size"),
             ("rust, hide=1", "hide=1", "`hide` takes no value"),
             ("rust, label", "label", "`label` needs a value"),
             ("rust, alt=\"a b", "alt=\"a b", "the text of `alt` is never closed"),

@@ -55,7 +55,7 @@ pub fn walk_blocks<'a>(blocks: &'a [Block], visit: &mut impl FnMut(&'a Block)) {
             BlockKind::Quote(blocks)
             | BlockKind::Admonition { blocks, .. }
             | BlockKind::Exercise { blocks, .. }
-            | BlockKind::Solution(blocks)
+            | BlockKind::Solution { blocks, .. }
             | BlockKind::Footnote { blocks, .. } => walk_blocks(blocks, visit),
             BlockKind::Tabs(tabs) => {
                 for tab in tabs {

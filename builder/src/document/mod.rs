@@ -148,7 +148,13 @@ pub enum BlockKind {
         blocks: Vec<Block>,
     },
     /// `:begin_solution:` … `:end_solution:`; its cells are run.
-    Solution(Vec<Block>),
+    Solution {
+        /// Which of the chapter's exercises it solves, counted from 1; `None` where it stands in
+        /// its exercise, or does not say.
+        exercise: Option<usize>,
+        /// The answer.
+        blocks: Vec<Block>,
+    },
     /// Versions of one text or code side by side, such as for several libraries; only shown.
     Tabs(Vec<Tab>),
     /// A list of pages.
@@ -336,6 +342,10 @@ pub struct CellAttrs {
     pub fails: Option<String>,
     /// `timeout=SECONDS` for this cell.
     pub timeout: Option<u64>,
+    /// `memory="2 GiB"`: bytes that the cell's process may hold; the section waits until they are free.
+    pub memory: Option<u64>,
+    /// `gpu`: run only where there is a GPU; elsewhere its outputs are those of a machine that has one.
+    pub gpu: bool,
     /// `approx=1e-3`: by which part numbers of its outputs may differ from the recorded ones.
     pub approx: Option<f64>,
     /// `volatile`: its outputs differ from run to run, such as times; they are neither recorded nor

@@ -730,6 +730,7 @@ impl<'a> Reader<'a> {
                 format!("write `:end_{name}:`"),
             );
         }
+        self.check_solutions(blocks);
         let mut misplaced = Vec::new();
         inline::walk_blocks(blocks, &mut |block| {
             if let BlockKind::Tabs(tabs) = &block.kind {
@@ -745,6 +746,32 @@ impl<'a> Reader<'a> {
         for span in misplaced {
             let span = Span::new(span.start..span.start + 3);
             self.error(span, "a cell cannot stand in a tab", "write ```rust, no-run");
+        }
+    }
+
+    /// Each solution that names an exercise names one that there is.
+    fn check_solutions(&mut self, blocks: &[Block]) {
+        let mut count = 0;
+        inline::walk_blocks(blocks, &mut |block| {
+            count += usize::from(matches!(block.kind, BlockKind::Exercise { .. }));
+        });
+        for atom in self.atoms {
+            let AtomKind::Marker { region: Region::Solution, is_open: true, argument } =
+                &atom.kind
+            else {
+                continue;
+            };
+            let exists = |number: usize| (1..=count).contains(&number);
+            if !argument.is_empty() && !argument.parse().is_ok_and(exists) {
+                let help = match count {
+                    0 => {
+                        "exercises are the items of a numbered list below `## Exercises`"
+                            .to_owned()
+                    }
+                    _ => format!("the exercises have the numbers 1 to {count}"),
+                };
+                self.error(atom.span, format!("there is no exercise `{argument}`"), help);
+            }
         }
     }
 
@@ -970,7 +997,7 @@ fn block_before(blocks: &mut [Block], at: usize) -> Option<&mut Block> {
         blocks[index].kind,
         BlockKind::Quote(_)
             | BlockKind::Exercise { .. }
-            | BlockKind::Solution(_)
+            | BlockKind::Solution { .. }
             | BlockKind::Tabs(_)
             | BlockKind::Admonition { .. }
             | BlockKind::Footnote { .. }
@@ -983,7 +1010,7 @@ fn block_before(blocks: &mut [Block], at: usize) -> Option<&mut Block> {
         BlockKind::Quote(inner)
         | BlockKind::Admonition { blocks: inner, .. }
         | BlockKind::Exercise { blocks: inner, .. }
-        | BlockKind::Solution(inner)
+        | BlockKind::Solution { blocks: inner, .. }
         | BlockKind::Footnote { blocks: inner, .. } => block_before(inner, at),
         BlockKind::Tabs(tabs) => {
             let starts =
@@ -1009,7 +1036,9 @@ fn wrap(blocks: &mut Vec<Block>, region: Region, span: Span, argument: &str) -> 
         let count = blocks[first..].iter().take_while(|block| is_inside(block)).count();
         let inner: Vec<Block> = blocks.drain(first..first + count).collect();
         let kind = match region {
-            Region::Solution => BlockKind::Solution(inner),
+            Region::Solution => {
+                BlockKind::Solution { exercise: argument.parse().ok(), blocks: inner }
+            }
             Region::Tab => {
                 BlockKind::Tabs(vec![Tab { names: tab_names(argument), blocks: inner }])
             }
@@ -1023,7 +1052,7 @@ fn wrap(blocks: &mut Vec<Block>, region: Region, span: Span, argument: &str) -> 
             BlockKind::Quote(inner)
             | BlockKind::Admonition { blocks: inner, .. }
             | BlockKind::Exercise { blocks: inner, .. }
-            | BlockKind::Solution(inner)
+            | BlockKind::Solution { blocks: inner, .. }
             | BlockKind::Footnote { blocks: inner, .. },
         ) => wrap(inner, region, span, argument),
         Some(BlockKind::List { items, .. }) => {
@@ -1049,7 +1078,7 @@ fn join_tabs(blocks: &mut Vec<Block>) {
             BlockKind::Quote(inner)
             | BlockKind::Admonition { blocks: inner, .. }
             | BlockKind::Exercise { blocks: inner, .. }
-            | BlockKind::Solution(inner)
+            | BlockKind::Solution { blocks: inner, .. }
             | BlockKind::Footnote { blocks: inner, .. } => join_tabs(inner),
             BlockKind::List { items, .. } => items.iter_mut().for_each(join_tabs),
             BlockKind::Code { code, .. } => {
@@ -1102,7 +1131,7 @@ fn name_blocks(blocks: &mut [Block], names: &mut Names) {
                 });
                 cell.id = names.unique(name);
             }
-            BlockKind::Solution(inner) => name_blocks(inner, names),
+            BlockKind::Solution { blocks: inner, .. } => name_blocks(inner, names),
             BlockKind::Tabs(tabs) => {
                 for tab in tabs {
                     name_blocks(&mut tab.blocks, names);

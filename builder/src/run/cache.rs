@@ -1,14 +1,17 @@
 //! The outputs of sections that have not changed since they ran.
 //!
 //! The key of a section is everything its outputs can depend on, and no more: its cells, the items of
-//! the crate that they can reach, the hand-written rest of the crate, its lock file, the files that
+//! the crate that they can reach, the hand-written rest of the crate, the part of the lock file that the crate depends on, the files that
 //! the cells name, the toolchain and the engine. Prose is not in it, nor where the book lies, so
 //! that another machine can fill the folder.
 
 use super::output::SectionOutputs;
+use super::pool::wants_gpu;
 use super::reach::{Items, words};
+use super::{lock, record};
 use crate::book::Section;
 use crate::digest::part;
+use crate::document::CellAttrs;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,8 +35,10 @@ pub struct Cache {
     /// What every section depends on.
     world: BTreeMap<String, String>,
     items: Items,
-    /// The folder of the crate.
-    library: Option<PathBuf>,
+    /// What the lock file says of the crate, as a hash.
+    locked: Option<String>,
+    /// The book's folder.
+    root: PathBuf,
     /// Where cells look for files.
     data: Vec<PathBuf>,
 }
@@ -76,13 +81,23 @@ impl Cache {
         }
         let data = std::env::var_os("D2L_DATA").map(PathBuf::from);
         let data = [root.to_owned()].into_iter().chain(data).collect();
-        let library = library.map(|library| library.root.to_owned());
-        Ok(Self { folder: folder.to_owned(), world, items, library, data })
+        let locked = library.and_then(|library| locked(library.root));
+        let root = root.to_owned();
+        Ok(Self { folder: folder.to_owned(), world, items, locked, root, data })
     }
 
-    /// What the outputs of a section depend on now.
-    pub fn key(&self, section: &Section) -> Key {
+    /// What the outputs of a section depend on now, on a machine with or without a GPU.
+    pub fn key(&self, section: &Section, device: Device) -> Key {
         let mut parts = self.world.clone();
+        if wants_gpu(section) {
+            parts.insert("the device".to_owned(), format!("{device:?}"));
+            // What stands in for the outputs of cells that are not run.
+            if device == Device::Cpu
+                && let Ok(record) = std::fs::read(record::path(&self.root, section))
+            {
+                parts.insert("the recorded outputs".to_owned(), digest(&record));
+            }
+        }
         let mut cells = blake3::Hasher::new();
         let mut mentioned = BTreeSet::new();
         let mut shows_lines = false;
@@ -90,7 +105,8 @@ impl Cache {
             shows_lines |= cell.attrs.fails.is_some();
             mentioned.append(&mut words(&cell.code));
             part(&mut cells, cell.code.as_bytes());
-            let attributes = format!("{:?}", (&cell.attrs.fails, cell.attrs.timeout));
+            let CellAttrs { fails, timeout, memory, gpu, .. } = &cell.attrs;
+            let attributes = format!("{:?}", (fails, timeout, memory, gpu));
             part(&mut cells, attributes.as_bytes());
             for (name, path) in self.files_named(&cell.code) {
                 let mut file = blake3::Hasher::new();
@@ -102,9 +118,8 @@ impl Cache {
                 }
             }
         }
-        let mut above = self.library.iter().flat_map(|folder| folder.ancestors());
-        if let Some(lock) = above.find_map(|f| std::fs::read(f.join("Cargo.lock")).ok()) {
-            parts.insert("Cargo.lock".to_owned(), digest(&lock));
+        if let Some(locked) = &self.locked {
+            parts.insert("Cargo.lock".to_owned(), locked.clone());
         }
         parts.insert(CELLS.to_owned(), cells.finalize().to_hex().to_string());
         for (name, hash) in self.items.reached(&mentioned) {
@@ -193,6 +208,26 @@ impl Key {
     }
 }
 
+/// What a section with cells for a GPU runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// A machine without a GPU: those cells are not run.
+    Cpu,
+    /// One that has one.
+    Gpu,
+}
+
+/// What the lock file says of the crate in `folder`: a tool that is built beside it changes nothing.
+fn locked(folder: &Path) -> Option<String> {
+    let mut above = folder.ancestors();
+    let lock = above.find_map(|f| std::fs::read_to_string(f.join("Cargo.lock")).ok())?;
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+    let name = manifest.get("package").and_then(|package| package.get("name")?.as_str());
+    let part = name.and_then(|name| lock::of_crate(&lock, name));
+    Some(digest(part.unwrap_or(lock).as_bytes()))
+}
+
 fn digest(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
@@ -275,15 +310,21 @@ mod tests {
         };
         let text = "# T\n\nProse.\n\n```rust\nf(\"data.csv\")\n```\n";
         let (one, cache) = (section(text), open());
-        let key = cache.key(&one);
+        let key = cache.key(&one, Device::Cpu);
         assert_eq!(cache.reason(&one, &key), "it has not run yet");
         let outputs = SectionOutputs { cells: vec![Vec::new()] };
         cache.store(&one, &key, &outputs);
         assert_eq!(cache.load(&one, &key), Some(outputs.clone()));
 
-        assert_eq!(key, cache.key(&section(&text.replace("Prose", "Other prose"))));
+        assert_eq!(
+            key,
+            cache.key(&section(&text.replace("Prose", "Other prose")), Device::Cpu)
+        );
         let edited = section(&text.replace("f(", "f ("));
-        assert_eq!(cache.reason(&edited, &cache.key(&edited)), "its cells changed");
+        assert_eq!(
+            cache.reason(&edited, &cache.key(&edited, Device::Cpu)),
+            "its cells changed"
+        );
 
         for (path, changed, reason) in [
             (
@@ -298,7 +339,7 @@ mod tests {
             let before = std::fs::read_to_string(home.path().join(path)).unwrap();
             write(path, changed);
             let cache = open();
-            let now = cache.key(&one);
+            let now = cache.key(&one, Device::Cpu);
             assert_eq!(now == key, reason.is_empty(), "{path}");
             if !reason.is_empty() {
                 assert_eq!(cache.reason(&one, &now), reason);

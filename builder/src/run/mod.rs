@@ -4,7 +4,10 @@
 //! weaving, reports for `d2l test`, diagnostics that point into the chapters.
 
 pub mod cache;
+mod limits;
+mod lock;
 pub mod output;
+pub mod pool;
 mod reach;
 pub mod record;
 pub mod report;
@@ -12,26 +15,26 @@ pub mod report;
 use crate::book::{Book, Section};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Cell, Span};
-use cache::Cache;
+use bytesize::ByteSize;
+use cache::{Cache, Device};
 use kernel::engine::{
     CellError, CellSource, Engine, EngineConfig, ErrorKind, Event, Outcome,
 };
+use limits::{Excess, Limits, Watchdog};
 use output::{Output, SectionOutputs};
+use pool::{Place, Pool, Slots, wants_gpu};
+use record::Recorded;
 use report::{CellReport, Reporter};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
-
-/// How long a cell may run when its fence does not say.
-const CELL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How sections are run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// How to start an engine.
     pub engine: EngineConfig,
-    /// How many sections run at once.
-    pub jobs: usize,
+    /// What there is to run them on.
+    pub slots: Slots,
     /// What of it is run.
     pub fresh: Fresh,
     /// What follows a cell that failed.
@@ -93,13 +96,20 @@ pub fn run(
     let mut pending = Vec::new();
     let mut cached = 0;
     let mut plan = Vec::new();
+    let device = if options.slots.gpus.is_empty() { Device::Cpu } else { Device::Gpu };
     for &index in wanted {
         let section = &book.sections[index];
         if section.document.cells().next().is_none() {
             continue;
         }
-        let key = cache.key(section);
-        match cache.load(section, &key).filter(|_| options.fresh == Fresh::Changed) {
+        let key = cache.key(section, device);
+        let known = cache.load(section, &key).filter(|_| options.fresh == Fresh::Changed);
+        // Where a machine with a GPU has run all of it, there is nothing to run without one.
+        let known = known.or_else(|| {
+            let is_elsewhere = device == Device::Cpu && wants_gpu(section);
+            is_elsewhere.then(|| cache.load(section, &cache.key(section, Device::Gpu)))?
+        });
+        match known {
             Some(outputs) => {
                 cached += 1;
                 reporter.section_cached(section);
@@ -125,39 +135,32 @@ pub fn run(
         })?),
     };
     let first = Mutex::new(first);
-    let next = AtomicUsize::new(0);
+    let pool = Pool::new(pending.iter().map(|&i| (i, &book.sections[i])), &options.slots);
     let done = Mutex::new(&mut slots);
     let broken = Mutex::new(None);
     std::thread::scope(|scope| {
-        for _ in 0..options.jobs.clamp(1, pending.len().max(1)) {
+        for _ in 0..options.slots.jobs.clamp(1, pending.len().max(1)) {
             scope.spawn(|| {
-                while let Some(&index) = pending.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let section = &book.sections[index];
-                    let ready = first.lock().expect("no panic under the lock").take();
-                    let engine = match ready {
-                        Some(engine) => Ok(engine),
-                        None => Engine::start(options.engine.clone(), &mut |_| {}),
-                    };
-                    match engine {
-                        Ok(engine) => {
-                            let run = run_section(
-                                section,
-                                engine,
-                                options.keep_going,
-                                reporter,
-                            );
+                while let Some(place) = pool.next() {
+                    let section = &book.sections[place.section];
+                    let ran =
+                        engine_for(&place, &options.engine, &first).and_then(|engine| {
+                            run_section(book, &place, engine, options, reporter)
+                        });
+                    match ran {
+                        Ok(run) => {
                             if run.diagnostics.is_empty() {
-                                // A first run may have made the lock file, or files that cells read.
-                                cache.store(section, &cache.key(section), &run.outputs);
+                                // A first run may have made files that cells read.
+                                let key = cache.key(section, device);
+                                cache.store(section, &key, &run.outputs);
                             }
-                            done.lock().expect("no panic under the lock")[index] =
-                                Some(run);
+                            done.lock().expect("no panic under the lock")
+                                [place.section] = Some(run);
                         }
                         Err(error) => {
                             *broken.lock().expect("no panic under the lock") =
                                 Some(error);
-                            next.store(pending.len(), Ordering::Relaxed);
+                            pool.close();
                         }
                     }
                 }
@@ -165,7 +168,7 @@ pub fn run(
         }
     });
     if let Some(error) = broken.into_inner().expect("no panic under the lock") {
-        return Err(error.into());
+        return Err(error);
     }
 
     let mut result = RunResult { cached, ..RunResult::default() };
@@ -185,13 +188,38 @@ struct SectionRun {
     diagnostics: Vec<Diagnostic>,
 }
 
+/// The engine that was started first, while nobody has taken it, or a new one.
+fn engine_for(
+    place: &Place<'_>,
+    config: &EngineConfig,
+    first: &Mutex<Option<Engine>>,
+) -> anyhow::Result<Engine> {
+    let mut config = config.clone();
+    if let Some(gpu) = &place.gpu {
+        config.env.insert("CUDA_VISIBLE_DEVICES".into(), gpu.clone());
+    } else if let Some(ready) = first.lock().expect("no panic under the lock").take() {
+        return Ok(ready);
+    }
+    Ok(Engine::start(config, &mut |_| {})?)
+}
+
 /// Runs one section from top to bottom; stops at the first cell that fails without being expected to.
 fn run_section(
-    section: &Section,
+    book: &Book,
+    place: &Place<'_>,
     mut engine: Engine,
-    keep_going: KeepGoing,
+    options: &RunOptions,
     reporter: &dyn Reporter,
-) -> SectionRun {
+) -> anyhow::Result<SectionRun> {
+    let section = &book.sections[place.section];
+    let recorded = match place.gpu.is_none() && wants_gpu(section) {
+        true => Recorded::read(&book.root, section)?.unwrap_or_default(),
+        false => Recorded::default(),
+    };
+    let usual = Limits {
+        time: Duration::from_secs(book.config.run.timeout),
+        memory: book.config.run.memory.map_or(options.slots.memory, |size| size.as_u64()),
+    };
     let started = Instant::now();
     let mut run = SectionRun::default();
     let count = section.document.cells().count();
@@ -203,11 +231,22 @@ fn run_section(
             run.outputs.cells.push(Vec::new());
             continue;
         }
+        if cell.attrs.gpu && place.gpu.is_none() {
+            run.cells.push(CellReport::needs_gpu(section, cell, span));
+            let not_run = || vec![Output::NotRun { needs: "a GPU".into() }];
+            let outputs = recorded.cell(&cell.id).cloned().unwrap_or_else(not_run);
+            run.outputs.cells.push(outputs);
+            continue;
+        }
         reporter.cell_started(section, number, count, cell);
+        let limits = Limits {
+            time: cell.attrs.timeout.map_or(usual.time, Duration::from_secs),
+            memory: cell.attrs.memory.unwrap_or(usual.memory),
+        };
         let (outputs, mut report, problem) =
-            run_cell(section, cell, span, number, &mut engine);
+            run_cell(section, cell, span, number, limits, &mut engine);
         failed |= problem.is_some();
-        stopped = problem.is_some() && keep_going == KeepGoing::No;
+        stopped = problem.is_some() && options.keep_going == KeepGoing::No;
         problem.iter().flatten().for_each(|problem| report.fail(problem));
         run.outputs.cells.push(outputs);
         run.diagnostics.extend(problem.into_iter().flatten());
@@ -215,7 +254,7 @@ fn run_section(
         run.cells.push(report);
     }
     reporter.section_finished(section, count, started.elapsed(), !failed);
-    run
+    Ok(run)
 }
 
 type CellRun = (Vec<Output>, CellReport, Option<Vec<Diagnostic>>);
@@ -225,16 +264,16 @@ fn run_cell(
     cell: &Cell,
     span: Span,
     number: usize,
+    limits: Limits,
     engine: &mut Engine,
 ) -> CellRun {
     // As in a notebook; the chapter's line is added by the diagnostics.
     let name = format!("In [{}]", number + 1);
-    let limit = cell.attrs.timeout.map_or(CELL_TIMEOUT, Duration::from_secs);
     let mut outputs = Vec::new();
-    let watchdog = Watchdog::start(engine, limit);
+    let watchdog = Watchdog::start(engine, limits);
     let source = CellSource { name, code: cell.code.clone() };
     let execution = engine.execute(&source, &mut |event| collect(event, &mut outputs));
-    let timed_out = watchdog.stop();
+    let excess = watchdog.stop();
 
     let (passed, problem) = match (&execution.outcome, &cell.attrs.fails) {
         (Outcome::Done(value), None) => {
@@ -262,15 +301,9 @@ fn run_cell(
             (true, None)
         }
         (Outcome::Failed(error), expected) => {
-            let mut problems = if timed_out {
-                let message = format!("this cell ran longer than {} s", limit.as_secs());
-                let help = "give it more time with `timeout=SECONDS` in its fence";
-                vec![
-                    Diagnostic::error(&section.document, first_line(cell, span), message)
-                        .with_help(help),
-                ]
-            } else {
-                place(section, cell, span, error)
+            let mut problems = match excess {
+                Some(excess) => vec![exceeded(section, cell, span, excess, limits)],
+                None => place(section, cell, span, error),
             };
             if let Some(expected) = expected
                 && let Some(first) = problems.first_mut()
@@ -283,6 +316,27 @@ fn run_cell(
     };
     let report = CellReport::ran(section, cell, span, execution.elapsed, passed);
     (outputs, report, problem)
+}
+
+/// What an author is told of a cell that was stopped.
+fn exceeded(
+    section: &Section,
+    cell: &Cell,
+    span: Span,
+    excess: Excess,
+    limits: Limits,
+) -> Diagnostic {
+    let (message, help) = match excess {
+        Excess::Time => (
+            format!("this cell ran longer than {} s", limits.time.as_secs()),
+            "give it more time with `timeout=SECONDS` in its fence",
+        ),
+        Excess::Memory => (
+            format!("this cell took more than {} of memory", ByteSize::b(limits.memory)),
+            "give it more with `memory=SIZE` in its fence, as in `memory=2GiB`",
+        ),
+    };
+    Diagnostic::error(&section.document, first_line(cell, span), message).with_help(help)
 }
 
 /// Adds what happened to the outputs; text of one stream grows one output, as in a notebook.
@@ -395,42 +449,4 @@ fn first_line(cell: &Cell, span: Span) -> Span {
     let start = cell.line_starts.first().copied().unwrap_or(span.start);
     let length = cell.code.lines().next().unwrap_or("").len();
     Span { start, end: start + length }
-}
-
-/// Interrupts the engine when a cell runs too long.
-struct Watchdog {
-    state: Arc<(Mutex<bool>, Condvar)>,
-    fired: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Watchdog {
-    fn start(engine: &Engine, limit: Duration) -> Self {
-        let state = Arc::new((Mutex::new(false), Condvar::new()));
-        let fired = Arc::new(AtomicBool::new(false));
-        let interrupter = engine.interrupter();
-        let thread = std::thread::spawn({
-            let (state, fired) = (state.clone(), fired.clone());
-            move || {
-                let (finished, wake) = &*state;
-                let guard = finished.lock().expect("no panic under the lock");
-                let (guard, _) = wake
-                    .wait_timeout_while(guard, limit, |finished| !*finished)
-                    .expect("no panic under the lock");
-                if !*guard {
-                    fired.store(true, Ordering::SeqCst);
-                    interrupter.interrupt();
-                }
-            }
-        });
-        Self { state, fired, thread }
-    }
-
-    /// Ends the watch; says whether the limit was reached.
-    fn stop(self) -> bool {
-        *self.state.0.lock().expect("no panic under the lock") = true;
-        self.state.1.notify_all();
-        self.thread.join().expect("the watchdog does not panic");
-        self.fired.load(Ordering::SeqCst)
-    }
 }

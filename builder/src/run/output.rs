@@ -36,6 +36,16 @@ pub enum Output {
         /// As a terminal shows it, without colours.
         text: String,
     },
+    /// The cell was not run, and nobody has recorded what it gives.
+    NotRun {
+        /// What there was not: `a GPU`.
+        needs: String,
+    },
+}
+
+/// What readers see in place of a cell's outputs.
+pub(crate) fn not_run(needs: &str) -> String {
+    format!("not run: this cell needs {needs}")
 }
 
 /// The outputs of one section: one list per cell of its document, in order.

@@ -63,8 +63,9 @@ impl Recorded {
     /// What a run gave, to be recorded.
     pub fn of(section: &Section, outputs: &SectionOutputs) -> Self {
         let cells = section.document.cells().zip(&outputs.cells);
-        let cells = cells
-            .filter(|((cell, _), outputs)| !cell.attrs.volatile && !outputs.is_empty());
+        let cells = cells.filter(|((cell, _), outputs)| {
+            !cell.attrs.volatile && !outputs.is_empty() && was_run(outputs)
+        });
         Self {
             cells: cells
                 .map(|((cell, _), outputs)| (cell.id.clone(), outputs.clone()))
@@ -102,11 +103,16 @@ impl Recorded {
         Ok(true)
     }
 
+    /// What is recorded for a cell.
+    pub(super) fn cell(&self, id: &str) -> Option<&Vec<Output>> {
+        self.cells.get(id)
+    }
+
     /// The cells whose outputs are others than recorded.
     pub fn compare(&self, section: &Section, outputs: &SectionOutputs) -> Vec<Drift> {
         let mut found = Vec::new();
         for ((cell, span), given) in section.document.cells().zip(&outputs.cells) {
-            if cell.attrs.volatile {
+            if cell.attrs.volatile || !was_run(given) {
                 continue;
             }
             let expected = self.cells.get(&cell.id).map_or(&[][..], Vec::as_slice);
@@ -132,7 +138,11 @@ impl Recorded {
     }
 }
 
-fn path(root: &Path, section: &Section) -> PathBuf {
+fn was_run(outputs: &[Output]) -> bool {
+    !outputs.iter().any(|output| matches!(output, Output::NotRun { .. }))
+}
+
+pub(super) fn path(root: &Path, section: &Section) -> PathBuf {
     root.join("recorded").join(format!("{}.json", section.slug))
 }
 

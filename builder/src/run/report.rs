@@ -35,6 +35,8 @@ pub enum Status {
     Failed,
     /// An earlier cell of its section failed.
     Skipped,
+    /// It needs a GPU, and there is none.
+    NeedsGpu,
 }
 
 impl CellReport {
@@ -65,6 +67,10 @@ impl CellReport {
     ) -> Self {
         let status = if passed { Status::Passed } else { Status::Failed };
         Self { elapsed, status, ..Self::skipped(section, cell, span) }
+    }
+
+    pub(super) fn needs_gpu(section: &Section, cell: &Cell, span: Span) -> Self {
+        Self { status: Status::NeedsGpu, ..Self::skipped(section, cell, span) }
     }
 
     pub(super) fn skipped(section: &Section, cell: &Cell, span: Span) -> Self {

@@ -1,7 +1,6 @@
 //! Book + outputs → a site of static files that works from a web server and from a folder.
 
 mod blocks;
-mod fonts;
 mod highlight;
 mod memo;
 mod rust;
@@ -16,7 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{BlockKind, InlineKind};
 use crate::run::output::SectionOutputs;
-use blocks::{Body, Page};
+pub(super) use blocks::{Body, Format, Page};
 pub use memo::Memo;
 use memo::Woven;
 use minijinja::{AutoEscape, Environment, context};
@@ -28,6 +27,8 @@ use std::collections::BTreeMap;
 pub struct Downloads {
     /// The printed book, relative to the site.
     pub pdf: Option<String>,
+    /// The e-book, relative to the site.
+    pub epub: Option<String>,
     /// All notebooks, relative to the site.
     pub zip: Option<String>,
     /// The folder of single notebooks, relative to the site.
@@ -50,8 +51,8 @@ pub fn weave(
     let math = MathMl::new();
     let mut problems = Vec::new();
     let none = SectionOutputs::default();
-    let references = Page::new(book, 0, &none, &math, &mut problems).references();
-    let words = Page::new(book, 0, &none, &math, &mut problems).word_index();
+    let references = Page::new(book, 0, &none, Format::Site, &math, &mut problems).references();
+    let words = Page::new(book, 0, &none, Format::Site, &math, &mut problems).word_index();
     let templates =
         Templates::new(theme, words.is_some()).map_err(|error| vec![*error])?;
     let frame = memo::frame(book, theme, downloads, words.is_some());
@@ -65,7 +66,7 @@ pub fn weave(
             continue;
         }
         let wrong = problems.len();
-        let body = Page::new(book, index, outputs, &math, &mut problems).body();
+        let body = Page::new(book, index, outputs, Format::Site, &math, &mut problems).body();
         if problems.len() > wrong {
             continue;
         }
@@ -115,7 +116,6 @@ pub fn weave(
     files.extend(site.url.as_ref().map(|url| sitemap(book, url)));
     files.push(search::index(&parts));
     files.extend(images.into_iter().map(|(path, bytes)| OutFile { path, bytes }));
-    files.extend(fonts::files());
     for file in theme.files_below("html/static") {
         let path = file.path.strip_prefix("html").unwrap_or(&file.path).to_owned();
         files.push(OutFile { path, ..file });
@@ -127,7 +127,7 @@ pub fn weave(
 const TEMPLATES: [&str; 3] = ["base.html", "page.html", "index.html"];
 
 /// The page of the book's index.
-const INDEX: &str = "book-index";
+pub(super) const INDEX: &str = "book-index";
 const LOST: &str = "<p>There is no such page in this book. It may have moved: the search \
     above and the contents beside this text know where everything is.</p>";
 
@@ -189,7 +189,7 @@ pub(crate) fn has_notebook(section: &Section) -> bool {
 }
 
 /// Images that a page shows by their address.
-fn images(book: &Book, section: &Section) -> Vec<OutFile> {
+pub(super) fn images(book: &Book, section: &Section) -> Vec<OutFile> {
     let mut found = BTreeMap::new();
     let mut keep = |path: &str| {
         if let Some(image) = Image::read(book, section, path) {
@@ -210,7 +210,7 @@ fn images(book: &Book, section: &Section) -> Vec<OutFile> {
 }
 
 /// Text as it stands in HTML, inside elements and attributes.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -225,7 +225,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The way from a page to the site's root: `../` for each folder.
-fn root_of(slug: &str) -> String {
+pub(super) fn root_of(slug: &str) -> String {
     "../".repeat(slug.matches('/').count())
 }
 
@@ -257,7 +257,7 @@ struct Launch {
 
 /// An entry of the page's own contents.
 #[derive(Clone, Serialize)]
-struct Heading {
+pub(super) struct Heading {
     anchor: String,
     number: Option<String>,
     title: String,
@@ -393,7 +393,9 @@ impl Templates {
                 date => config.date,
                 url => config.site.url,
             },
-            downloads => context! { pdf => downloads.pdf, zip => downloads.zip },
+            downloads => context! {
+                pdf => downloads.pdf, epub => downloads.epub, zip => downloads.zip,
+            },
         };
         let rendered =
             self.environment.get_template(template).and_then(|t| t.render(data));

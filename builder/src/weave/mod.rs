@@ -1,6 +1,7 @@
-//! Book + outputs + theme → pages, a PDF and notebooks. Pure: nothing here reads or writes files,
+//! Book + outputs + theme → pages, a PDF, an e-book and notebooks. Pure: nothing here reads or writes files,
 //! except [`Theme::load`] and the images that the chapters name.
 
+pub mod epub;
 pub mod html;
 mod image;
 mod math;

@@ -6,7 +6,7 @@ use super::OutFile;
 use crate::book::{Book, Section};
 use crate::document::inline::walk_blocks;
 use crate::document::{Block, BlockKind, Cell};
-use crate::run::output::{Output, SectionOutputs};
+use crate::run::output::{Output, SectionOutputs, not_run};
 use markdown::Markdown;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
@@ -30,7 +30,7 @@ pub fn weave(book: &Book, outputs: &[SectionOutputs], index: usize) -> Vec<u8> {
                 notebook.code(cell, given, count - left_out);
                 notebook.caption(section, block, cell);
             }
-            BlockKind::Solution(blocks) => walk_blocks(blocks, &mut |block| {
+            BlockKind::Solution { blocks, .. } => walk_blocks(blocks, &mut |block| {
                 let is_cell = usize::from(matches!(block.kind, BlockKind::Cell(_)));
                 count += is_cell;
                 left_out += is_cell;
@@ -191,6 +191,9 @@ fn output_json(output: &Output, count: usize) -> Value {
             "ename": name,
             "evalue": message,
             "traceback": text.lines().collect::<Vec<_>>(),
+        }),
+        Output::NotRun { needs } => json!({
+            "output_type": "stream", "name": "stderr", "text": lines(&not_run(needs)),
         }),
     }
 }

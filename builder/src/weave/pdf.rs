@@ -20,7 +20,7 @@ use std::ops::Range;
 use typst::diag::SourceDiagnostic;
 use typst::foundations::Smart;
 use typst_layout::PagedDocument;
-use typst_pdf::{PdfOptions, PdfStandards};
+use typst_pdf::{PdfOptions, PdfStandard, PdfStandards};
 use world::Press;
 
 /// Typesets the book.
@@ -39,7 +39,7 @@ pub fn weave(
             creator: Smart::Custom(Some("d2l".into())),
             timestamp: None,
             page_ranges: None,
-            standards: PdfStandards::default(),
+            standards: PdfStandards::new(&[PdfStandard::Ua_1]).expect("it stands alone"),
             tagged: true,
             pretty: false,
         };

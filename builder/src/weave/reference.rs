@@ -1,7 +1,7 @@
 //! What references and citations say; each format sets the words in its own way.
 
-use crate::book::{Book, Reference, Role, Target, TargetKind};
-use crate::document::inline::plain_text;
+use crate::book::{Book, Reference, Role, Section, Target, TargetKind};
+use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{BlockKind, Inline, InlineKind, RefStyle, Toc};
 use std::collections::BTreeMap;
 
@@ -37,6 +37,20 @@ pub(super) fn kind(kind: TargetKind) -> &'static str {
         TargetKind::Exercise => "Exercise",
         TargetKind::Term => "Term",
     }
+}
+
+/// What stands above a solution: `Solution to Exercise 2.4.2`.
+pub(super) fn solution_title(section: &Section, exercise: Option<usize>) -> String {
+    let Some(exercise) = exercise else { return "Solution".into() };
+    let mut exercises = Vec::new();
+    walk_blocks(&section.document.blocks, &mut |block| {
+        if matches!(block.kind, BlockKind::Exercise { .. }) {
+            exercises.push(block.span.start);
+        }
+    });
+    let at = exercise.checked_sub(1).and_then(|index| exercises.get(index));
+    let number = at.and_then(|at| section.numbers.get(at)).cloned();
+    format!("Solution to Exercise {}", number.unwrap_or_else(|| exercise.to_string()))
 }
 
 /// A line of a list of pages.

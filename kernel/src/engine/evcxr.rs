@@ -33,7 +33,7 @@ impl EvcxrEngine {
         let program =
             std::env::current_exe().map_err(|e| EngineError::Start(e.to_string()))?;
         let mut command = std::process::Command::new(program);
-        command.current_dir(&config.work_dir);
+        command.current_dir(&config.work_dir).envs(&config.env);
         // Its rust-analyzer runs `rustup component add` by itself: no network from here.
         // SAFETY: called before any thread of ours reads the environment.
         unsafe {

@@ -20,6 +20,8 @@ pub struct EngineConfig {
     pub cache_dir: PathBuf,
     /// Working directory of the cells.
     pub work_dir: PathBuf,
+    /// What the cells find in their environment besides ours: name → value.
+    pub env: BTreeMap<String, String>,
     /// Which back end runs the cells.
     pub backend: Backend,
 }
@@ -221,6 +223,23 @@ impl Interrupter {
         if let Some(stop) = &self.stop {
             stop.interrupt();
         }
+    }
+
+    /// Kills the process of the running cell at once; nothing happens if none runs.
+    pub fn kill(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(stop) = &self.stop {
+            stop.kill();
+        }
+    }
+
+    /// The memory of the process that runs cells, in bytes, in RAM or swapped out: variables and
+    /// what the running cell holds, without code. `None` if this back end cannot tell.
+    pub fn memory(&self) -> Option<u64> {
+        #[cfg(target_os = "linux")]
+        return self.stop.as_ref()?.memory();
+        #[cfg(not(target_os = "linux"))]
+        None
     }
 }
 

@@ -42,6 +42,7 @@ impl Session {
             prelude,
             cache_dir: std::env::temp_dir().join("d2l-engine-tests"),
             work_dir: work.path().to_owned(),
+            env: Default::default(),
             backend,
         };
         Self {

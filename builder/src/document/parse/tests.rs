@@ -297,7 +297,7 @@ fn regions_hold_what_stands_between_their_marks() {
     assert_eq!((&*one[0].names, one[0].blocks.len()), (&["x".into(), "y".into()][..], 2));
     assert_eq!((one.len(), two.len()), (2, 1));
     assert!(matches!(quote, BlockKind::Quote(inner)
-        if matches!(&inner[..], [Block { kind: BlockKind::Solution(_), .. }])));
+        if matches!(&inner[..], [Block { kind: BlockKind::Solution { .. }, .. }])));
     assert_eq!(mistakes(":begin_tab:`x`\na\n"), ["3:1: `:begin_tab:` is never closed"]);
     assert_eq!(mistakes("a\n:end_tab:\n"), ["4:1: `:end_tab:` without its beginning"]);
     assert_eq!(
@@ -314,6 +314,22 @@ fn cells_of_solutions_are_run_in_order() {
     assert_eq!(found, [""; 0]);
     let cells: Vec<_> = document.cells().map(|(cell, _)| cell.code.as_str()).collect();
     assert_eq!(cells, ["a", "b", "c"]);
+}
+
+#[test]
+fn solutions_name_an_exercise_that_there_is() {
+    let text = "## Exercises\n\n1. a\n1. b\n\n";
+    let found = blocks(&format!("{text}:begin_solution:`2`\nc\n:end_solution:\n"));
+    assert!(
+        matches!(&found[3], BlockKind::Solution { exercise: Some(2), .. }),
+        "{found:?}"
+    );
+    for wrong in ["3", "0", "x"] {
+        assert_eq!(
+            mistakes(&format!("{text}:begin_solution:`{wrong}`\nc\n:end_solution:\n")),
+            [format!("8:1: there is no exercise `{wrong}`")]
+        );
+    }
 }
 
 #[test]

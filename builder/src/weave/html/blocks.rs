@@ -9,16 +9,19 @@ use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{
     Align, Block, BlockKind, Cell, Inline, InlineKind, RefStyle, Span, Tab, Term, Toc,
 };
-use crate::run::output::{MimeBundle, Output, SectionOutputs};
+use crate::run::output::{MimeBundle, Output, SectionOutputs, not_run};
+use crate::weave::OutFile;
 use crate::weave::image::Image;
 use crate::weave::math::MathMl;
 use crate::weave::reference::{self, Words};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use math_core::MathDisplay;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// A page being written.
-pub(super) struct Page<'a> {
+pub(in crate::weave) struct Page<'a> {
     book: &'a Book,
     index: usize,
     outputs: &'a SectionOutputs,
@@ -33,20 +36,44 @@ pub(super) struct Page<'a> {
     tabs: usize,
     cells: usize,
     drawings: usize,
+    format: Format,
+    /// Pictures beside the page.
+    pictures: Vec<OutFile>,
+}
+
+/// What a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::weave) enum Format {
+    /// A page of the site.
+    Site,
+    /// A page of an e-book: XML, with its pictures beside it, and no HTML by the author.
+    Epub,
+}
+
+impl Format {
+    /// How files of pages end.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Site => "html",
+            Self::Epub => "xhtml",
+        }
+    }
 }
 
 /// A finished page, without what the template adds.
-pub(super) struct Body {
-    pub(super) title: String,
-    pub(super) html: String,
-    pub(super) contents: Vec<Heading>,
+pub(in crate::weave) struct Body {
+    pub(in crate::weave) title: String,
+    pub(in crate::weave) html: String,
+    pub(in crate::weave) contents: Vec<Heading>,
+    pub(in crate::weave) pictures: Vec<OutFile>,
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(
+    pub(in crate::weave) fn new(
         book: &'a Book,
         index: usize,
         outputs: &'a SectionOutputs,
+        format: Format,
         math: &'a MathMl,
         problems: &'a mut Vec<Diagnostic>,
     ) -> Self {
@@ -63,19 +90,22 @@ impl<'a> Page<'a> {
             tabs: 0,
             cells: 0,
             drawings: 0,
+            format,
+            pictures: Vec::new(),
         }
     }
 
-    pub(super) fn body(mut self) -> Body {
+    pub(in crate::weave) fn body(mut self) -> Body {
         let section = self.section();
         let title = self.inlines(&section.document.title);
         self.blocks(&section.document.blocks);
         self.footnotes();
-        Body { title, html: self.html, contents: self.contents }
+        let Self { html, contents, pictures, .. } = self;
+        Body { title, html, contents, pictures }
     }
 
     /// The list of references; none if nothing is cited.
-    pub(super) fn references(mut self) -> Option<String> {
+    pub(in crate::weave) fn references(mut self) -> Option<String> {
         if self.book.references.is_empty() {
             return None;
         }
@@ -161,20 +191,28 @@ impl<'a> Page<'a> {
                 );
                 self.wrapped(&open, blocks, "</div></div>");
             }
-            BlockKind::Solution(blocks) => match self.book.config.solutions {
-                Solutions::Collapsed => {
-                    let open = "<details class=\"solution\"><summary>Solution</summary>";
-                    self.wrapped(open, blocks, "</details>");
+            BlockKind::Solution { exercise, blocks } => {
+                match self.book.config.solutions {
+                    Solutions::Collapsed => {
+                        let title =
+                            escape(&reference::solution_title(self.section(), *exercise));
+                        let open = format!(
+                            "<details class=\"solution\"><summary>{title}</summary>"
+                        );
+                        self.wrapped(&open, blocks, "</details>");
+                    }
+                    Solutions::Hidden => self.skip_cells(blocks),
                 }
-                Solutions::Hidden => self.skip_cells(blocks),
-            },
+            }
             BlockKind::Tabs(tabs) => self.tabs(tabs),
             BlockKind::Toc(toc) => self.toc(toc),
             BlockKind::Glossary(terms) => self.glossary(terms),
-            BlockKind::Rule => self.html.push_str("<hr>\n"),
+            BlockKind::Rule => self.html.push_str("<hr/>\n"),
             BlockKind::Html(html) => {
-                self.html.push_str(html);
-                self.html.push('\n');
+                if self.format == Format::Site {
+                    self.html.push_str(html);
+                    self.html.push('\n');
+                }
             }
             BlockKind::Footnote { .. } => {}
         }
@@ -195,6 +233,14 @@ impl<'a> Page<'a> {
 
     /// Tabs that work without a script: buttons of which one is pressed.
     fn tabs(&mut self, tabs: &'a [Tab]) {
+        if self.format == Format::Epub {
+            for tab in tabs {
+                let title = escape(&reference::tab_title(&tab.names));
+                let open = format!("<div class=\"tab\"><p class=\"tab-title\">{title}</p>");
+                self.wrapped(&open, &tab.blocks, "</div>");
+            }
+            return;
+        }
         self.tabs += 1;
         let group = format!("tabs-{}", self.tabs);
         self.html.push_str("<div class=\"tabs\">\n");
@@ -202,7 +248,7 @@ impl<'a> Page<'a> {
             let title = escape(&reference::tab_title(&tab.names));
             let checked = if number == 0 { " checked" } else { "" };
             let open = format!(
-                "<label><input type=\"radio\" name=\"{group}\"{checked}>{title}</label>\n<div class=\"tab\">"
+                "<label><input type=\"radio\" name=\"{group}\"{checked}/>{title}</label>\n<div class=\"tab\">"
             );
             self.wrapped(&open, &tab.blocks, "</div>");
         }
@@ -236,7 +282,7 @@ impl<'a> Page<'a> {
     }
 
     /// The book's index; none if no word is marked.
-    pub(super) fn word_index(mut self) -> Option<String> {
+    pub(in crate::weave) fn word_index(mut self) -> Option<String> {
         let words = reference::index(self.book);
         if words.is_empty() {
             return None;
@@ -264,8 +310,9 @@ impl<'a> Page<'a> {
                 let shown = section.number.clone().unwrap_or(title);
                 let anchor = escape(&reference::index_anchor(word));
                 format!(
-                    "<a href=\"{}.html#{anchor}\">{}</a>",
+                    "<a href=\"{}.{}#{anchor}\">{}</a>",
                     section.slug,
+                    self.format.extension(),
                     escape(&shown)
                 )
             });
@@ -408,6 +455,10 @@ impl<'a> Page<'a> {
                     let text = escape(text.trim_end_matches('\n'));
                     let _ = writeln!(self.html, "<pre class=\"error\">{text}</pre>");
                 }
+                Output::NotRun { needs } => {
+                    let text = escape(&not_run(needs));
+                    let _ = writeln!(self.html, "<pre class=\"stderr\">{text}</pre>");
+                }
             }
         }
         if is_long {
@@ -419,7 +470,11 @@ impl<'a> Page<'a> {
     /// The richest form that a page can show.
     fn bundle(&mut self, data: &MimeBundle, cell: &Cell) {
         let alt = cell.attrs.alt.as_deref().unwrap_or("");
-        if let Some(html) = data.get("text/html") {
+        let is_page = |html: &&String| {
+            let page = || format!("<div>{html}</div>");
+            self.format == Format::Site || roxmltree::Document::parse(&page()).is_ok()
+        };
+        if let Some(html) = data.get("text/html").filter(is_page) {
             let _ = writeln!(self.html, "<div class=\"rich\">{html}</div>");
         } else if let Some(drawing) = data.get("image/svg+xml") {
             let drawing = self.drawing(drawing, alt, "");
@@ -427,11 +482,15 @@ impl<'a> Page<'a> {
         } else if let Some((mime, content)) =
             data.iter().find(|(m, _)| m.starts_with("image/"))
         {
-            let (mime, content) = (escape(mime), escape(&content.replace('\n', "")));
-            let alt = escape(alt);
+            let content = content.replace('\n', "");
+            let address = match (self.format, BASE64_STANDARD.decode(&content)) {
+                (Format::Epub, Ok(bytes)) => self.beside(mime, bytes),
+                _ => format!("data:{mime};base64,{content}"),
+            };
+            let (alt, address) = (escape(alt), escape(&address));
             let _ = writeln!(
                 self.html,
-                "<div class=\"drawing\"><img alt=\"{alt}\" src=\"data:{mime};base64,{content}\"></div>"
+                "<div class=\"drawing\"><img alt=\"{alt}\" src=\"{address}\"/></div>"
             );
         } else if let Some(text) =
             data.get("text/plain").or_else(|| data.get("text/markdown"))
@@ -439,6 +498,16 @@ impl<'a> Page<'a> {
             let text = escape(text.trim_end_matches('\n'));
             let _ = writeln!(self.html, "<pre class=\"value\">{text}</pre>");
         }
+    }
+
+    /// Puts a picture beside the page; gives the way to it.
+    fn beside(&mut self, mime: &str, bytes: Vec<u8>) -> String {
+        let slug = &self.section().slug;
+        let extension = mime.rsplit('/').next().unwrap_or("png");
+        let path = format!("{slug}-{}.{extension}", self.pictures.len() + 1);
+        let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
+        self.pictures.push(OutFile { path: path.into(), bytes });
+        name
     }
 
     /// A drawing inside the page, where it takes the page's colours; `alt` replaces its own words.
@@ -467,8 +536,12 @@ impl<'a> Page<'a> {
             "" => String::new(),
             style => format!(" style=\"{}\"", escape(style)),
         };
+        let lazy = match self.format {
+            Format::Site => " loading=\"lazy\"",
+            Format::Epub => "",
+        };
         format!(
-            "<img src=\"{}\" alt=\"{}\"{style} loading=\"lazy\">",
+            "<img src=\"{}\" alt=\"{}\"{style}{lazy}/>",
             escape(path),
             escape(alt)
         )
@@ -594,9 +667,12 @@ impl<'a> Page<'a> {
                 ),
                 false => String::new(),
             },
-            InlineKind::LineBreak => "<br>\n".into(),
+            InlineKind::LineBreak => "<br/>\n".into(),
             InlineKind::SoftBreak => "\n".into(),
-            InlineKind::Html(html) => html.clone(),
+            InlineKind::Html(html) => match self.format {
+                Format::Site => html.clone(),
+                Format::Epub => String::new(),
+            },
         }
     }
 
@@ -634,6 +710,7 @@ impl<'a> Page<'a> {
 
     fn citation(&mut self, textual: bool, keys: &[String]) -> String {
         let root = root_of(&self.section().slug);
+        let extension = self.format.extension();
         let entries = reference::cited(self.book, keys).into_iter().map(|entry| {
             let words = match textual {
                 true => format!("{} ({})", entry.authors, entry.year),
@@ -642,7 +719,7 @@ impl<'a> Page<'a> {
             let (key, words) = (escape(&entry.key), escape(&words));
             let note = escape(&plain_text(&entry.entry));
             format!(
-                "<a class=\"cite\" href=\"{root}references.html#{key}\" data-note=\"{note}\">{words}</a>"
+                "<a class=\"cite\" href=\"{root}references.{extension}#{key}\" data-note=\"{note}\">{words}</a>"
             )
         });
         let entries = entries.collect::<Vec<_>>().join("; ");
@@ -656,7 +733,8 @@ impl<'a> Page<'a> {
             return hash;
         }
         let root = root_of(&self.section().slug);
-        format!("{root}{}.html{hash}", self.book.sections[section].slug)
+        let extension = self.format.extension();
+        format!("{root}{}.{extension}{hash}", self.book.sections[section].slug)
     }
 }
 
@@ -672,6 +750,7 @@ fn printed_lines(output: &Output) -> usize {
             }
             _ => 0,
         },
+        Output::NotRun { .. } => 1,
     }
 }
 

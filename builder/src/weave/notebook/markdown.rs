@@ -158,7 +158,7 @@ impl<'a> Markdown<'a> {
                 format!("**{number}** {text}")
             }
             // The reader of a notebook is about to solve the exercise.
-            BlockKind::Solution(_) => return None,
+            BlockKind::Solution { .. } => return None,
             BlockKind::Tabs(tabs) => {
                 let texts: Vec<String> = tabs
                     .iter()

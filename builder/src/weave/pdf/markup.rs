@@ -8,7 +8,7 @@ mod escape;
 mod inlines;
 
 use crate::book::{Book, Role, Section};
-use crate::config::Config;
+use crate::config::{Config, Links};
 use crate::diagnostic::Diagnostic;
 use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{BlockKind, Span, Term};
@@ -256,7 +256,7 @@ fn opening(book: &Book) -> String {
     format!(
         "#show: b.book.with(\n  title: {},\n  subtitle: {},\n  authors: {},\n  \
          description: {},\n  keywords: {},\n  date: {},\n  printed: {},\n  url: {},\n  \
-         lang: {},\n  region: {},\n)\n",
+         lang: {},\n  region: {},\n  paper: {},\n  plain-links: {},\n)\n",
         quoted(&config.title),
         text(&config.subtitle),
         list(&mut config.authors.iter().cloned()),
@@ -267,6 +267,8 @@ fn opening(book: &Book) -> String {
         text(&config.site.url),
         quoted(language),
         region.map_or("none".into(), quoted),
+        quoted(config.print.paper.name()),
+        config.print.links == Links::Plain,
     )
 }
 

@@ -154,6 +154,33 @@ fn the_book_becomes_pages_and_always_the_same_bytes() {
 }
 
 #[test]
+fn the_book_chooses_its_paper_and_how_links_look() {
+    use crate::config::{Links, Paper};
+    let made = |paper, links| {
+        let (mut book, outputs) = example();
+        (book.config.print.paper, book.config.print.links) = (paper, links);
+        let manuscript = markup::write(&book, &outputs);
+        typeset(&book, manuscript, &Theme::default()).unwrap()
+    };
+    for (paper, width, height) in [
+        (Paper::Textbook, 504.0, 720.0),
+        (Paper::Trade, 432.0, 648.0),
+        (Paper::A4, 595.28, 841.89),
+        (Paper::UsLetter, 612.0, 792.0),
+    ] {
+        let document = made(paper, Links::Coloured);
+        for page in document.pages() {
+            let (x, y) = (page.frame.width().to_pt(), page.frame.height().to_pt());
+            assert!((x - width).abs() < 0.01 && (y - height).abs() < 0.01, "{x} × {y}");
+        }
+    }
+    let coloured = format!("{:?}", made(Paper::A4, Links::Coloured).pages()[4].frame);
+    let plain = format!("{:?}", made(Paper::A4, Links::Plain).pages()[4].frame);
+    assert!(!coloured.contains("https://x.org"), "{coloured}");
+    assert!(plain.contains("https://x.org"), "the address is printed: {plain}");
+}
+
+#[test]
 fn all_formulas_that_cannot_be_set_are_pointed_at() {
     let found = problems(
         "# One\n\nLet $a + \\nosuch b$ and $x \\tag{1}$ be.\n\n$$\n\\color{mud} x\n$$\n\nOr $\\hspace{x}$.",

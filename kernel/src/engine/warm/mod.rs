@@ -61,7 +61,7 @@ impl WarmEngine {
         let work = Work::new()?;
         let name = config.prelude.as_ref().map(|p| p.name.clone());
         let mut compilers = Compilers::start(&support, name.as_deref(), work.path())?;
-        let runner = Runner::start(&support, &config.work_dir, Stop::new()?)?;
+        let runner = Runner::start(&support, &config, Stop::new()?)?;
         compilers.wait_ready()?;
         Ok(Self {
             config,
@@ -119,7 +119,7 @@ impl WarmEngine {
     /// Replaces a runner whose keeper is gone; interrupters go on to work.
     fn new_runner(&mut self) -> Result<(), EngineError> {
         let stop = self.runner.stop();
-        self.runner = Runner::start(&self.support, &self.config.work_dir, stop)?;
+        self.runner = Runner::start(&self.support, &self.config, stop)?;
         Ok(())
     }
 

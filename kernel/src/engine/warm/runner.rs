@@ -5,7 +5,7 @@ use super::incoming::Incoming;
 use super::server::pipe;
 use super::stop::Stop;
 use super::support::Support;
-use crate::engine::{EngineError, Event, MimeBundle};
+use crate::engine::{EngineConfig, EngineError, Event, MimeBundle};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -120,7 +120,7 @@ impl Runner {
     /// Starts a runner with the prelude loaded.
     pub(super) fn start(
         support: &Support,
-        work_dir: &Path,
+        config: &EngineConfig,
         stop: Arc<Stop>,
     ) -> Result<Self, EngineError> {
         let (request_read, request_write) = pipe()?;
@@ -138,7 +138,8 @@ impl Runner {
         let [requests, frames, inputs] =
             [&request_read, &display_write, &input_read].map(AsRawFd::as_raw_fd);
         command
-            .current_dir(work_dir)
+            .current_dir(&config.work_dir)
+            .envs(&config.env)
             .env("D2L_DISPLAY_FD", DISPLAY_FD.to_string())
             .env("LD_LIBRARY_PATH", library_path(support))
             .stdin(Stdio::null())

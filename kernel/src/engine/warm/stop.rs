@@ -44,6 +44,26 @@ impl Stop {
         unsafe { libc::write(self.wake.as_raw_fd(), [1u8].as_ptr().cast(), 1) };
     }
 
+    /// Kills the process of the running cell; nothing happens if none runs.
+    pub(in crate::engine) fn kill(&self) {
+        let running = self.running();
+        if *running {
+            self.signal(libc::SIGKILL);
+        }
+    }
+
+    /// The memory that the process that runs cells does not share with a file, in bytes.
+    pub(in crate::engine) fn memory(&self) -> Option<u64> {
+        let active = self.active.load(Ordering::SeqCst);
+        let status = std::fs::read_to_string(format!("/proc/{active}/status")).ok()?;
+        let held = status.lines().filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let counts = matches!(name, "RssAnon" | "RssShmem" | "VmSwap");
+            counts.then(|| value.trim().trim_end_matches(" kB").parse::<u64>().ok())?
+        });
+        Some(held.sum::<u64>() * 1024)
+    }
+
     /// Whether an interrupt was asked for since the cell began.
     pub(super) fn asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)

@@ -7,7 +7,7 @@ use crate::book::{Role, TargetKind};
 use crate::config::Solutions;
 use crate::document::inline::walk_blocks;
 use crate::document::{Align, Block, BlockKind, Cell, Inline, Span, Term};
-use crate::run::output::{MimeBundle, Output};
+use crate::run::output::{MimeBundle, Output, not_run};
 use crate::weave::reference;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -72,12 +72,18 @@ impl Pen<'_> {
                 }
                 self.boxed(")[", blocks);
             }
-            BlockKind::Solution(blocks) => match self.book.config.solutions {
-                Solutions::Collapsed => self.boxed("#b.solution[", blocks),
-                Solutions::Hidden => walk_blocks(blocks, &mut |block| {
-                    self.cells += usize::from(matches!(block.kind, BlockKind::Cell(_)));
-                }),
-            },
+            BlockKind::Solution { exercise, blocks } => {
+                match self.book.config.solutions {
+                    Solutions::Collapsed => {
+                        let title = reference::solution_title(self.section(), *exercise);
+                        self.boxed(&format!("#b.solution({})[", quoted(&title)), blocks);
+                    }
+                    Solutions::Hidden => walk_blocks(blocks, &mut |block| {
+                        self.cells +=
+                            usize::from(matches!(block.kind, BlockKind::Cell(_)));
+                    }),
+                }
+            }
             BlockKind::Tabs(tabs) => {
                 for tab in tabs {
                     let title = quoted(&reference::tab_title(&tab.names));
@@ -315,6 +321,7 @@ impl Pen<'_> {
                     self.bundle(data, cell, span)
                 }
                 Output::Error { text, .. } => self.printed("error", text),
+                Output::NotRun { needs } => self.printed("stderr", &not_run(needs)),
             }
         }
     }

@@ -1,0 +1,320 @@
+//! Book + outputs → an e-book, EPUB 3: the site's pages as XHTML, without scripts.
+//!
+//! The same book gives the same bytes.
+
+use super::html::{self, Format, Page, escape, root_of};
+use super::math::MathMl;
+use super::{OutFile, Theme};
+use crate::book::{Book, Role};
+use crate::diagnostic::Diagnostic;
+use crate::document::Span;
+use crate::document::inline::plain_text;
+use crate::run::output::SectionOutputs;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// Makes the e-book.
+///
+/// # Errors
+/// Every formula that cannot be set, and pages that are not XML because of a cell's own HTML.
+///
+/// # Panics
+/// Never: writing to memory does not fail.
+pub fn weave(
+    book: &Book,
+    outputs: &[SectionOutputs],
+    theme: &Theme,
+) -> Result<Vec<u8>, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let leaves = leaves(book, outputs, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for section in &book.sections {
+        let images = html::images(book, section).into_iter();
+        // Drawings stand in the pages.
+        let images = images.filter(|image| image.path.extension().is_none_or(|e| e != "svg"));
+        files.extend(images.map(named));
+    }
+    files.insert("book.css".into(), theme.file("epub/book.css").unwrap_or_default());
+    files.insert("code.css".into(), theme.file("html/static/code.css").unwrap_or_default());
+    for font in FONTS {
+        let bytes = theme.file(&format!("html/static/fonts/{font}")).unwrap_or_default();
+        files.insert(format!("fonts/{font}"), bytes);
+    }
+    let mut pages = vec![cover(book), contents(book, &leaves)];
+    pages.extend(leaves.into_iter().map(|leaf| {
+        files.extend(leaf.pictures.into_iter().map(named));
+        (format!("{}.xhtml", leaf.slug), leaf.xhtml)
+    }));
+    Ok(packed(book, &pages, &files))
+}
+
+const FONTS: [&str; 4] =
+    ["serif-regular.woff2", "serif-italic.woff2", "serif-bold.woff2", "math.woff2"];
+
+/// A page of the book.
+struct Leaf {
+    slug: String,
+    /// `2.4 Calculus`
+    title: String,
+    /// Whether it stands below the page of its chapter.
+    is_section: bool,
+    xhtml: String,
+    pictures: Vec<OutFile>,
+}
+
+fn leaves(
+    book: &Book,
+    outputs: &[SectionOutputs],
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Leaf> {
+    let math = MathMl::new();
+    let none = SectionOutputs::default();
+    let mut leaves = Vec::new();
+    for (index, section) in book.sections.iter().enumerate() {
+        let outputs = outputs.get(index).unwrap_or(&none);
+        let body = Page::new(book, index, outputs, Format::Epub, &math, problems).body();
+        let number = section.number.as_ref().map_or(String::new(), |n| format!("{n} "));
+        let title = format!("{number}{}", plain_text(&section.document.title));
+        let number = match number.as_str() {
+            "" => String::new(),
+            number => format!("<span class=\"number\">{}</span> ", number.trim_end()),
+        };
+        let heading = format!("<h1>{number}{}</h1>\n{}", body.title, body.html);
+        let xhtml = xhtml(book, &section.slug, &title, &heading);
+        if let Err(error) = roxmltree::Document::parse(&xhtml) {
+            let document = &section.document;
+            let first = Span::new(0..document.source.lines().next().map_or(0, str::len));
+            let message = format!("its page in the e-book is not XML: {error}");
+            problems.push(Diagnostic::error(document, first, message));
+        }
+        leaves.push(Leaf {
+            slug: section.slug.clone(),
+            title,
+            is_section: section.role == Role::Section,
+            xhtml,
+            pictures: body.pictures,
+        });
+    }
+    let mut special = |slug: &str, title: &str, body: Option<String>| {
+        let Some(body) = body else { return };
+        let heading = format!("<h1>{title}</h1>\n{body}");
+        leaves.push(Leaf {
+            slug: slug.into(),
+            title: title.into(),
+            is_section: false,
+            xhtml: xhtml(book, slug, title, &heading),
+            pictures: Vec::new(),
+        });
+    };
+    let page = Page::new(book, 0, &none, Format::Epub, &math, problems);
+    special("references", "References", page.references());
+    let page = Page::new(book, 0, &none, Format::Epub, &math, problems);
+    special(html::INDEX, "Index", page.word_index());
+    leaves
+}
+
+/// A page as a file.
+fn xhtml(book: &Book, slug: &str, title: &str, body: &str) -> String {
+    let (language, title) = (escape(&book.config.language), escape(title));
+    let root = root_of(slug);
+    let body = body
+        .replace("&nbsp;", "\u{a0}")
+        .replace("<math", "<math xmlns=\"http://www.w3.org/1998/Math/MathML\"");
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE html>\n\
+         <html xmlns=\"http://www.w3.org/1999/xhtml\" xmlns:epub=\"http://www.idpf.org/2007/ops\" \
+         lang=\"{language}\" xml:lang=\"{language}\">\n<head>\n<title>{title}</title>\n\
+         <link rel=\"stylesheet\" href=\"{root}book.css\"/>\n\
+         <link rel=\"stylesheet\" href=\"{root}code.css\"/>\n</head>\n<body>\n{body}</body>\n</html>\n"
+    )
+}
+
+fn cover(book: &Book) -> (String, String) {
+    let config = &book.config;
+    let line = |class: &str, text: &Option<String>| {
+        text.as_ref().map_or(String::new(), |text| {
+            format!("<p class=\"{class}\">{}</p>\n", escape(text))
+        })
+    };
+    let body = format!(
+        "<section class=\"cover\" epub:type=\"titlepage\">\n<h1>{}</h1>\n{}<p class=\"authors\">{}</p>\n{}{}</section>\n",
+        escape(&config.title),
+        line("subtitle", &config.subtitle),
+        escape(&config.authors.join(", ")),
+        line("description", &config.description),
+        line("date", &config.date),
+    );
+    ("cover.xhtml".into(), xhtml(book, "cover", &config.title, &body))
+}
+
+/// The contents, for readers and for reading systems.
+fn contents(book: &Book, leaves: &[Leaf]) -> (String, String) {
+    let mut list = String::new();
+    let mut leaves = leaves.iter().peekable();
+    let link = |leaf: &Leaf| {
+        format!("<a href=\"{}.xhtml\">{}</a>", escape(&leaf.slug), escape(&leaf.title))
+    };
+    while let Some(leaf) = leaves.next() {
+        let _ = write!(list, "<li>{}", link(leaf));
+        let mut below = String::new();
+        while let Some(section) = leaves.next_if(|next| next.is_section) {
+            let _ = writeln!(below, "<li>{}</li>", link(section));
+        }
+        if !below.is_empty() {
+            let _ = write!(list, "\n<ol>\n{below}</ol>\n");
+        }
+        list.push_str("</li>\n");
+    }
+    let body = format!(
+        "<nav epub:type=\"toc\" id=\"toc\">\n<h1>Contents</h1>\n<ol>\n{list}</ol>\n</nav>\n"
+    );
+    (CONTENTS.into(), xhtml(book, "contents", "Contents", &body))
+}
+
+const CONTENTS: &str = "contents.xhtml";
+
+fn named(file: OutFile) -> (String, Vec<u8>) {
+    (file.path.to_string_lossy().replace('\\', "/"), file.bytes)
+}
+
+/// The container of pages and files.
+fn packed(
+    book: &Book,
+    pages: &[(String, String)],
+    files: &BTreeMap<String, Vec<u8>>,
+) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    // No times of this build: the same book gives the same bytes.
+    let deflated = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated)
+        .last_modified_time(zip::DateTime::default());
+    // First and as it is: by it a file is known for an e-book.
+    let stored = deflated.compression_method(zip::CompressionMethod::Stored);
+    let mut put = |path: &str, bytes: &[u8], options| {
+        zip.start_file(path, options).expect("writing to memory");
+        zip.write_all(bytes).expect("writing to memory");
+    };
+    put("mimetype", b"application/epub+zip", stored);
+    put("META-INF/container.xml", CONTAINER.as_bytes(), deflated);
+    put("book/package.opf", package(book, pages, files).as_bytes(), deflated);
+    for (path, text) in pages {
+        put(&format!("book/{path}"), text.as_bytes(), deflated);
+    }
+    for (path, bytes) in files {
+        put(&format!("book/{path}"), bytes, deflated);
+    }
+    zip.finish().expect("writing to memory").into_inner()
+}
+
+const CONTAINER: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <container version=\"1.0\" xmlns=\"urn:oasis:names:tc:opendocument:xmlns:container\">\n\
+    <rootfiles><rootfile full-path=\"book/package.opf\" media-type=\"application/oebps-package+xml\"/>\
+    </rootfiles>\n</container>\n";
+
+/// What the e-book is, and what it is made of.
+fn package(
+    book: &Book,
+    pages: &[(String, String)],
+    files: &BTreeMap<String, Vec<u8>>,
+) -> String {
+    let config = &book.config;
+    let identifier = match &config.site.url {
+        Some(url) => url.clone(),
+        None => format!("urn:d2l:{}", config.slug()),
+    };
+    let (mut manifest, mut spine) = (String::new(), String::new());
+    for (number, (path, text)) in pages.iter().enumerate() {
+        let properties = [("nav", path == CONTENTS), ("mathml", text.contains("<math")), ("svg", text.contains("<svg"))];
+        let properties: Vec<&str> =
+            properties.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+        let properties = match properties.is_empty() {
+            true => String::new(),
+            false => format!(" properties=\"{}\"", properties.join(" ")),
+        };
+        let _ = writeln!(
+            manifest,
+            "<item id=\"page-{number}\" href=\"{}\" media-type=\"application/xhtml+xml\"{properties}/>",
+            escape(path)
+        );
+        let _ = writeln!(spine, "<itemref idref=\"page-{number}\"/>");
+    }
+    for (number, path) in files.keys().enumerate() {
+        let _ = writeln!(
+            manifest,
+            "<item id=\"file-{number}\" href=\"{}\" media-type=\"{}\"/>",
+            escape(path),
+            mime(path)
+        );
+    }
+    let mut about = String::new();
+    for author in &config.authors {
+        let _ = writeln!(about, "<dc:creator>{}</dc:creator>", escape(author));
+    }
+    if let Some(description) = &config.description {
+        let _ = writeln!(about, "<dc:description>{}</dc:description>", escape(description));
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <package xmlns=\"http://www.idpf.org/2007/opf\" version=\"3.0\" unique-identifier=\"book-id\" xml:lang=\"{language}\">\n\
+         <metadata xmlns:dc=\"http://purl.org/dc/elements/1.1/\">\n\
+         <dc:identifier id=\"book-id\">{identifier}</dc:identifier>\n\
+         <dc:title>{title}</dc:title>\n<dc:language>{language}</dc:language>\n{about}\
+         <meta property=\"dcterms:modified\">{modified}</meta>\n{ACCESSIBLE}</metadata>\n\
+         <manifest>\n{manifest}</manifest>\n<spine>\n{spine}</spine>\n</package>\n",
+        language = escape(&config.language),
+        identifier = escape(&identifier),
+        title = escape(&config.title),
+        modified = modified(config.date.as_deref()),
+    )
+}
+
+const ACCESSIBLE: &str = "\
+    <meta property=\"schema:accessMode\">textual</meta>\n\
+    <meta property=\"schema:accessMode\">visual</meta>\n\
+    <meta property=\"schema:accessModeSufficient\">textual</meta>\n\
+    <meta property=\"schema:accessibilityFeature\">MathML</meta>\n\
+    <meta property=\"schema:accessibilityFeature\">alternativeText</meta>\n\
+    <meta property=\"schema:accessibilityFeature\">structuralNavigation</meta>\n\
+    <meta property=\"schema:accessibilityFeature\">tableOfContents</meta>\n\
+    <meta property=\"schema:accessibilityHazard\">none</meta>\n\
+    <meta property=\"schema:accessibilitySummary\">Formulas are MathML; drawings have descriptions.</meta>\n";
+
+/// The start of the day, or of the year, that the book names.
+fn modified(date: Option<&str>) -> String {
+    let mut parts = date.unwrap_or_default().split('-').map(|part| part.trim().parse::<u16>().ok());
+    let mut part = |least: u16, most: u16| {
+        parts.next().flatten().filter(|number| (least..=most).contains(number))
+    };
+    let year = part(1000, 9999).unwrap_or(2000);
+    let month = part(1, 12);
+    let day = month.and_then(|_| part(1, 31));
+    format!("{year}-{:02}-{:02}T00:00:00Z", month.unwrap_or(1), day.unwrap_or(1))
+}
+
+fn mime(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "css" => "text/css",
+        "woff2" => "font/woff2",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        _ => "image/png",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::modified;
+
+    #[test]
+    fn a_book_is_as_old_as_it_says() {
+        assert_eq!(modified(Some("2026-02-03")), "2026-02-03T00:00:00Z");
+        assert_eq!(modified(Some("2026")), "2026-01-01T00:00:00Z");
+        assert_eq!(modified(Some("spring")), "2000-01-01T00:00:00Z");
+        assert_eq!(modified(None), "2000-01-01T00:00:00Z");
+    }
+}

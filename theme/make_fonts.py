@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Makes the fonts of the site from those of the printed book: make_fonts.py FOLDER
+
+FOLDER holds LibertinusSerif-*.otf and NewCMMath-Regular.otf, as the crate `typst-assets` does in
+`files/fonts`. Needs `pip install fonttools brotli`. Each face of text becomes two files: the letters
+of most books in Latin script, and the rest, which browsers fetch only for pages that use it (the
+ranges stand in base.css as well). The same input gives the same files.
+"""
+import sys
+from pathlib import Path
+
+from fontTools import subset
+from fontTools.ttLib import TTFont
+
+OUT = Path(__file__).parent / "html/static/fonts"
+FACES = {
+    "serif-regular": "LibertinusSerif-Regular.otf",
+    "serif-italic": "LibertinusSerif-Italic.otf",
+    "serif-bold": "LibertinusSerif-Bold.otf",
+}
+LATIN = "U+0020-017F,U+0192,U+0218-021B,U+02C6-02DD,U+2010-2027,U+2030-203A,U+2044,U+20AC,U+2122,U+2190-2193,U+2212,U+FB00-FB04"
+FEATURES = ["kern", "liga", "ccmp", "locl", "mark", "mkmk", "onum", "lnum", "tnum", "pnum", "frac"]
+MATH_FEATURES = ["ssty", "dtls", "flac", "ccmp", "mark"]
+# Formulas: letters and the alphabets of most books, accents, arrows, operators, fences.
+MATH = (
+    "U+0020-007E,U+00A0-00FF,U+0131,U+0237,U+02C6-02DD,U+0300-0311,U+0338,U+0391-03F6,U+2010-2037,"
+    "U+2061-2064,U+20D6-20D7,U+2102-2138,U+2190-2199,U+21A6-21A9,U+21D0-21D5,U+2200-2237,U+223C,"
+    "U+2243-224D,U+2260-226B,U+2272-2273,U+227A-228B,U+2295-2299,U+22A2-22A5,U+22C0-22C6,U+22EE-22F1,"
+    "U+2308-230B,U+23B4-23B5,U+23DC-23DF,U+25A1,U+25CB,U+27E8-27E9,U+27F5-27FA,U+2A00-2A02,U+2AAF-2AB0,"
+    "U+1D400-1D4FF,U+1D538-1D56B,U+1D6A8-1D755"
+)
+
+
+def code_points(ranges):
+    for part in ranges.split(","):
+        first, _, last = part.removeprefix("U+").partition("-")
+        yield from range(int(first, 16), int(last or first, 16) + 1)
+
+
+def small_primes_only(font):
+    """Keeps the small forms of primes, which the style sheet asks for, and no others."""
+    primes = {font.getBestCmap()[code] for code in range(0x2032, 0x2038) if code in font.getBestCmap()}
+    table = font["GSUB"].table
+    lookups = {
+        index
+        for record in table.FeatureList.FeatureRecord
+        if record.FeatureTag == "ssty"
+        for index in record.Feature.LookupListIndex
+    }
+    for index in lookups:
+        for part in table.LookupList.Lookup[index].SubTable:
+            mapping = getattr(part, "alternates", None) or part.mapping
+            for glyph in set(mapping) - primes:
+                del mapping[glyph]
+
+
+def write(source, name, unicodes, features):
+    options = subset.Options()
+    options.flavor = "woff2"
+    options.layout_features = features
+    options.name_IDs = [0, 1, 2, 13, 14]
+    options.notdef_outline = True
+    options.recalc_timestamp = False
+    font = subset.load_font(str(source), options)
+    if "ssty" in features:
+        small_primes_only(font)
+    keep = subset.Subsetter(options)
+    keep.populate(unicodes=unicodes)
+    keep.subset(font)
+    subset.save_font(font, str(OUT / f"{name}.woff2"), options)
+    print(f"{(OUT / f'{name}.woff2').stat().st_size:8} {name}")
+
+
+def main():
+    fonts = Path(sys.argv[1])
+    latin = set(code_points(LATIN))
+    for name, file in FACES.items():
+        known = set(TTFont(fonts / file).getBestCmap())
+        write(fonts / file, name, known & latin, FEATURES)
+        write(fonts / file, f"{name}-more", known - latin, FEATURES)
+    source, core = fonts / "NewCMMath-Regular.otf", set(code_points(MATH))
+    known = set(TTFont(source).getBestCmap())
+    write(source, "math", known & core, MATH_FEATURES)
+    write(source, "math-more", known - core, MATH_FEATURES)
+
+
+main()
