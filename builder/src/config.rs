@@ -162,7 +162,7 @@ pub enum Entry {
     },
 }
 
-/// Addresses of the published site. In `launch`, `discussion` and `source` the text `{slug}` stands
+/// Addresses of the published site. In `launch`, `discussion`, `source` and `versions` the text `{slug}` stands
 /// for the page: `preliminaries/calculus`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -179,6 +179,19 @@ pub struct Site {
     /// Where readers discuss the page.
     #[serde(default)]
     pub discussion: Option<String>,
+    /// Editions that are published side by side, in the order in which readers choose from them.
+    #[serde(default)]
+    pub versions: Vec<Version>,
+}
+
+/// A published edition of the book.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    /// `2nd edition`
+    pub name: String,
+    /// Where it is: `https://x.org/2/{slug}.html`.
+    pub url: String,
 }
 
 /// The crate behind the book.

@@ -130,7 +130,11 @@ fn rebuild(
         // The PDF is for `d2l build`: an author who writes wants the page within a second.
         Ok(book) => {
             let slots = Slots::of_this_machine();
-            build(&book, &BuildOptions { no_pdf: true, no_epub: true, fresh: false, slots }, memo)
+            build(
+                &book,
+                &BuildOptions { no_pdf: true, no_epub: true, fresh: false, slots },
+                memo,
+            )
         }
         Err(problems) => Ok(Err(problems)),
     }

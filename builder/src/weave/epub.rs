@@ -10,6 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::Span;
 use crate::document::inline::plain_text;
 use crate::run::output::SectionOutputs;
+use roxmltree::ParsingOptions;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -35,11 +36,15 @@ pub fn weave(
     for section in &book.sections {
         let images = html::images(book, section).into_iter();
         // Drawings stand in the pages.
-        let images = images.filter(|image| image.path.extension().is_none_or(|e| e != "svg"));
+        let images =
+            images.filter(|image| image.path.extension().is_none_or(|e| e != "svg"));
         files.extend(images.map(named));
     }
     files.insert("book.css".into(), theme.file("epub/book.css").unwrap_or_default());
-    files.insert("code.css".into(), theme.file("html/static/code.css").unwrap_or_default());
+    files.insert(
+        "code.css".into(),
+        theme.file("html/static/code.css").unwrap_or_default(),
+    );
     for font in FONTS {
         let bytes = theme.file(&format!("html/static/fonts/{font}")).unwrap_or_default();
         files.insert(format!("fonts/{font}"), bytes);
@@ -85,7 +90,8 @@ fn leaves(
         };
         let heading = format!("<h1>{number}{}</h1>\n{}", body.title, body.html);
         let xhtml = xhtml(book, &section.slug, &title, &heading);
-        if let Err(error) = roxmltree::Document::parse(&xhtml) {
+        let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
+        if let Err(error) = roxmltree::Document::parse_with_options(&xhtml, options) {
             let document = &section.document;
             let first = Span::new(0..document.source.lines().next().map_or(0, str::len));
             let message = format!("its page in the e-book is not XML: {error}");
@@ -228,7 +234,11 @@ fn package(
     };
     let (mut manifest, mut spine) = (String::new(), String::new());
     for (number, (path, text)) in pages.iter().enumerate() {
-        let properties = [("nav", path == CONTENTS), ("mathml", text.contains("<math")), ("svg", text.contains("<svg"))];
+        let properties = [
+            ("nav", path == CONTENTS),
+            ("mathml", text.contains("<math")),
+            ("svg", text.contains("<svg")),
+        ];
         let properties: Vec<&str> =
             properties.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
         let properties = match properties.is_empty() {
@@ -255,7 +265,8 @@ fn package(
         let _ = writeln!(about, "<dc:creator>{}</dc:creator>", escape(author));
     }
     if let Some(description) = &config.description {
-        let _ = writeln!(about, "<dc:description>{}</dc:description>", escape(description));
+        let _ =
+            writeln!(about, "<dc:description>{}</dc:description>", escape(description));
     }
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
@@ -285,7 +296,8 @@ const ACCESSIBLE: &str = "\
 
 /// The start of the day, or of the year, that the book names.
 fn modified(date: Option<&str>) -> String {
-    let mut parts = date.unwrap_or_default().split('-').map(|part| part.trim().parse::<u16>().ok());
+    let mut parts =
+        date.unwrap_or_default().split('-').map(|part| part.trim().parse::<u16>().ok());
     let mut part = |least: u16, most: u16| {
         parts.next().flatten().filter(|number| (least..=most).contains(number))
     };

@@ -3,6 +3,7 @@
 mod blocks;
 mod highlight;
 mod memo;
+mod offline;
 mod rust;
 mod search;
 mod svg;
@@ -11,6 +12,7 @@ use super::image::Image;
 use super::math::MathMl;
 use super::{OutFile, Theme};
 use crate::book::{Book, Role, Section};
+use crate::config::Version;
 use crate::diagnostic::Diagnostic;
 use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{BlockKind, InlineKind};
@@ -51,8 +53,10 @@ pub fn weave(
     let math = MathMl::new();
     let mut problems = Vec::new();
     let none = SectionOutputs::default();
-    let references = Page::new(book, 0, &none, Format::Site, &math, &mut problems).references();
-    let words = Page::new(book, 0, &none, Format::Site, &math, &mut problems).word_index();
+    let references =
+        Page::new(book, 0, &none, Format::Site, &math, &mut problems).references();
+    let words =
+        Page::new(book, 0, &none, Format::Site, &math, &mut problems).word_index();
     let templates =
         Templates::new(theme, words.is_some()).map_err(|error| vec![*error])?;
     let frame = memo::frame(book, theme, downloads, words.is_some());
@@ -66,7 +70,8 @@ pub fn weave(
             continue;
         }
         let wrong = problems.len();
-        let body = Page::new(book, index, outputs, Format::Site, &math, &mut problems).body();
+        let body =
+            Page::new(book, index, outputs, Format::Site, &math, &mut problems).body();
         if problems.len() > wrong {
             continue;
         }
@@ -120,6 +125,8 @@ pub fn weave(
         let path = file.path.strip_prefix("html").unwrap_or(&file.path).to_owned();
         files.push(OutFile { path, ..file });
     }
+    files.push(offline::manifest(book));
+    files.push(offline::worker(&files, theme));
     Ok(files)
 }
 
@@ -381,6 +388,10 @@ impl Templates {
     ) -> Result<OutFile, Vec<Diagnostic>> {
         let path = format!("{}.html", page.slug).into();
         let config = &book.config;
+        let version = |version: &Version| {
+            context! { name => version.name, url => version.url.replace("{slug}", &page.slug) }
+        };
+        let versions: Vec<_> = config.site.versions.iter().map(version).collect();
         let data = context! {
             page => page,
             navigation => navigation(book, self.has_index, current),
@@ -392,6 +403,7 @@ impl Templates {
                 language => config.language,
                 date => config.date,
                 url => config.site.url,
+                versions => versions,
             },
             downloads => context! {
                 pdf => downloads.pdf, epub => downloads.epub, zip => downloads.zip,

@@ -33,7 +33,7 @@ pub fn weave(
     theme: &Theme,
 ) -> Result<Vec<u8>, Vec<Diagnostic>> {
     let manuscript = markup::write(book, outputs);
-    let made = typeset(book, manuscript, theme).and_then(|document| {
+    let made = typeset(book, manuscript, theme).and_then(|(document, press)| {
         let options = PdfOptions {
             ident: Smart::Auto,
             creator: Smart::Custom(Some("d2l".into())),
@@ -44,8 +44,13 @@ pub fn weave(
             pretty: false,
         };
         typst_pdf::pdf(&document, &options).map_err(|errors| {
-            let messages =
-                errors.iter().map(|error| Diagnostic::file(BOOK, &*error.message));
+            let messages = errors.iter().map(|error| match locate(&press, error) {
+                Some((_, origin)) => {
+                    let document = &book.sections[origin.section].document;
+                    Diagnostic::error(document, origin.span, &*error.message)
+                }
+                None => theirs(&press, error),
+            });
             messages.collect()
         })
     });
@@ -63,7 +68,7 @@ fn typeset(
     book: &Book,
     manuscript: Manuscript,
     theme: &Theme,
-) -> Result<PagedDocument, Vec<Diagnostic>> {
+) -> Result<(PagedDocument, Press), Vec<Diagnostic>> {
     let mut problems = manuscript.problems;
     let pictures = manuscript.pictures;
     let mut press = Press::new(manuscript.sheets, manuscript.files, theme);
@@ -103,7 +108,7 @@ fn typeset(
     });
     problems.dedup_by(|a, b| a.to_string() == b.to_string());
     match made {
-        Some(document) if problems.is_empty() => Ok(document),
+        Some(document) if problems.is_empty() => Ok((document, press)),
         _ => Err(problems),
     }
 }

@@ -199,3 +199,12 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'ArrowLeft') document.querySelector('.previous')?.click();
   if (event.key === 'ArrowRight') document.querySelector('.next')?.click();
 });
+
+// Offline reading, where the book is published.
+const isPublished = location.protocol.startsWith('http') && !/^(localhost|127\.|\[)/.test(location.hostname);
+if (isPublished && 'serviceWorker' in navigator) {
+  const manifest = document.createElement('link');
+  Object.assign(manifest, { rel: 'manifest', href: `${root}book.webmanifest` });
+  document.head.append(manifest);
+  addEventListener('load', () => navigator.serviceWorker.register(`${root}worker.js`).catch(() => {}));
+}

@@ -236,7 +236,8 @@ impl<'a> Page<'a> {
         if self.format == Format::Epub {
             for tab in tabs {
                 let title = escape(&reference::tab_title(&tab.names));
-                let open = format!("<div class=\"tab\"><p class=\"tab-title\">{title}</p>");
+                let open =
+                    format!("<div class=\"tab\"><p class=\"tab-title\">{title}</p>");
                 self.wrapped(&open, &tab.blocks, "</div>");
             }
             return;
@@ -517,9 +518,13 @@ impl<'a> Page<'a> {
             return String::new();
         };
         let mut attributes = String::from(" class=\"figure\"");
-        if !alt.is_empty() {
-            let _ = write!(attributes, " role=\"img\" aria-label=\"{}\"", escape(alt));
-        }
+        let svg = match alt {
+            "" => svg,
+            alt => {
+                let _ = write!(attributes, " role=\"img\" aria-label=\"{}\"", escape(alt));
+                svg::without_words(&svg)
+            }
+        };
         if !style.is_empty() {
             let _ = write!(attributes, " style=\"{}\"", escape(style));
         }
@@ -540,11 +545,7 @@ impl<'a> Page<'a> {
             Format::Site => " loading=\"lazy\"",
             Format::Epub => "",
         };
-        format!(
-            "<img src=\"{}\" alt=\"{}\"{style}{lazy}/>",
-            escape(path),
-            escape(alt)
-        )
+        format!("<img src=\"{}\" alt=\"{}\"{style}{lazy}/>", escape(path), escape(alt))
     }
 
     fn table(

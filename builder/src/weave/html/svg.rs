@@ -14,6 +14,19 @@ pub(super) fn inlined(file: &str, prefix: &str) -> Option<String> {
     Some(svg)
 }
 
+/// The drawing without what it says of itself to those who do not see it.
+pub(super) fn without_words(svg: &str) -> String {
+    let (opening, rest) = svg.split_at(svg.find('>').unwrap_or(svg.len()));
+    let mut opening = opening.to_owned();
+    for name in [" role=\"", " aria-label=\""] {
+        let Some(start) = opening.find(name) else { continue };
+        let value = start + name.len();
+        let end = opening[value..].find('"').map_or(opening.len(), |at| value + at + 1);
+        opening.replace_range(start..end, "");
+    }
+    opening + rest
+}
+
 fn ids(svg: &str) -> Vec<String> {
     let mut ids: Vec<String> = (svg.match_indices(" id=\""))
         .filter_map(|(at, mark)| svg[at + mark.len()..].split('"').next())
@@ -37,5 +50,13 @@ mod tests {
             "<svg><marker id=\"f1-a\"/><path marker-end=\"url(#f1-a)\"/><use href=\"#f1-a\"/></svg>"
         );
         assert_eq!(inlined("GIF89a", "f1"), None);
+    }
+
+    #[test]
+    fn an_author_describes_a_drawing_anew() {
+        let svg = "<svg width=\"1\" role=\"img\" aria-label=\"line\" x=\"2\"><g role=\"a\"/></svg>";
+        let rest = "<svg width=\"1\" x=\"2\"><g role=\"a\"/></svg>";
+        assert_eq!(without_words(svg), rest);
+        assert_eq!(without_words(rest), rest);
     }
 }

@@ -19,6 +19,15 @@ pub(super) fn printed(svg: &str) -> String {
     out
 }
 
+/// What a drawing says of itself to those who do not see it.
+pub(super) fn words(svg: &str) -> Option<String> {
+    let start = svg.find("<svg")?;
+    let tag = &svg[start..start + svg[start..].find('>')?];
+    let words = attribute(tag, "aria-label")?;
+    let words = words.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">");
+    Some(words.replace("&amp;", "&"))
+}
+
 /// The width of a drawing on paper in points, from its own `width` or its view box.
 pub(super) fn width(svg: &str) -> Option<f64> {
     let start = svg.find("<svg")?;

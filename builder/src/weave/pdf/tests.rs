@@ -144,7 +144,7 @@ fn a_sheet_says_what_the_chapter_says() {
 fn the_book_becomes_pages_and_always_the_same_bytes() {
     let (book, outputs) = example();
     let manuscript = markup::write(&book, &outputs);
-    let pages = typeset(&book, manuscript, &Theme::default()).unwrap();
+    let (pages, _) = typeset(&book, manuscript, &Theme::default()).unwrap();
     // Title and its back, contents and an empty page, chapter and an empty page, references.
     assert_eq!(pages.pages().len(), 7);
     let theme = Theme::default();
@@ -160,7 +160,7 @@ fn the_book_chooses_its_paper_and_how_links_look() {
         let (mut book, outputs) = example();
         (book.config.print.paper, book.config.print.links) = (paper, links);
         let manuscript = markup::write(&book, &outputs);
-        typeset(&book, manuscript, &Theme::default()).unwrap()
+        typeset(&book, manuscript, &Theme::default()).unwrap().0
     };
     for (paper, width, height) in [
         (Paper::Textbook, 504.0, 720.0),

@@ -336,10 +336,13 @@ impl Pen<'_> {
 
     /// The richest form that paper can show.
     fn bundle(&mut self, data: &MimeBundle, cell: &Cell, span: Span) {
+        let words = cell.attrs.alt.clone();
+        let words = words.or_else(|| picture::words(data.get("image/svg+xml")?));
+        let words = words.or_else(|| data.get("text/plain").cloned()).unwrap_or_default();
         if let Some(svg) = data.get("image/svg+xml") {
             let width = picture::width(svg).map(|width| format!(", width: {width}pt"));
             let svg = picture::printed(svg).into_bytes();
-            return self.drawn("svg", svg, &width.unwrap_or_default(), cell, span);
+            return self.drawn("svg", svg, &width.unwrap_or_default(), &words, span);
         }
         for (mime, extension) in
             [("image/png", "png"), ("image/jpeg", "jpg"), ("image/gif", "gif")]
@@ -347,7 +350,7 @@ impl Pen<'_> {
             let Some(content) = data.get(mime) else { continue };
             let content: String = content.split_whitespace().collect();
             if let Ok(bytes) = STANDARD.decode(content) {
-                return self.drawn(extension, bytes, "", cell, span);
+                return self.drawn(extension, bytes, "", &words, span);
             }
         }
         let text = data.get("text/plain").or_else(|| data.get("text/markdown"));
@@ -361,19 +364,14 @@ impl Pen<'_> {
         extension: &str,
         bytes: Vec<u8>,
         size: &str,
-        cell: &Cell,
+        words: &str,
         span: Span,
     ) {
         self.pictures += 1;
         let path =
             format!("/output/{}/{}.{extension}", self.section().slug, self.pictures);
-        let alt = cell.attrs.alt.as_deref().unwrap_or("");
-        let _ = writeln!(
-            self.text,
-            "#b.picture({}, alt: {}{size})",
-            quoted(&path),
-            quoted(alt)
-        );
+        let (file, alt) = (quoted(&path), quoted(words));
+        let _ = writeln!(self.text, "#b.picture({file}, alt: {alt}{size})");
         self.picture_file(path, bytes, span);
     }
 

@@ -23,7 +23,11 @@ impl Pen<'_> {
             InlineKind::Code(code) => {
                 let _ = write!(self.text, "#raw({});", quoted(code));
             }
-            InlineKind::Math(latex) => self.formula(latex, inline.span),
+            InlineKind::Math(latex) => {
+                let _ = write!(self.text, "#b.formula({})[", quoted(latex));
+                self.formula(latex, inline.span);
+                self.text.push_str("];");
+            }
             InlineKind::Emph(text) => self.wrapped("emph", text),
             InlineKind::Strong(text) => self.wrapped("strong", text),
             InlineKind::Strike(text) => self.wrapped("strike", text),
