@@ -127,9 +127,7 @@ fn leaves(
 fn xhtml(book: &Book, slug: &str, title: &str, body: &str) -> String {
     let (language, title) = (escape(&book.config.language), escape(title));
     let root = root_of(slug);
-    let body = body
-        .replace("&nbsp;", "\u{a0}")
-        .replace("<math", "<math xmlns=\"http://www.w3.org/1998/Math/MathML\"");
+    let body = older(&body.replace("&nbsp;", "\u{a0}"));
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE html>\n\
          <html xmlns=\"http://www.w3.org/1999/xhtml\" xmlns:epub=\"http://www.idpf.org/2007/ops\" \
@@ -137,6 +135,70 @@ fn xhtml(book: &Book, slug: &str, title: &str, body: &str) -> String {
          <link rel=\"stylesheet\" href=\"{root}book.css\"/>\n\
          <link rel=\"stylesheet\" href=\"{root}code.css\"/>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
+}
+
+/// The page in the versions of MathML and SVG that e-books have: MathML 3 gives the size of fractions
+/// and tables by an element around them, has no HTML in words, and SVG 1.1 leaves pixels to style.
+fn older(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    // Open fractions and tables: whether they are in an element of ours.
+    let mut open: Vec<bool> = Vec::new();
+    let mut in_words = false;
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        out.push_str(&rest[..start]);
+        let end = rest[start..].find('>').map_or(rest.len(), |at| start + at + 1);
+        let tag = &rest[start..end];
+        rest = &rest[end..];
+        let name = tag.trim_start_matches(['<', '/']);
+        let name = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
+        match (name, tag.starts_with("</")) {
+            ("mfrac" | "mtable", false) => {
+                let (style, tag) = without(tag, &["displaystyle", "scriptlevel"]);
+                open.push(!style.is_empty());
+                if !style.is_empty() {
+                    let _ = write!(out, "<mstyle{style}>");
+                }
+                out.push_str(&tag);
+            }
+            ("mfrac" | "mtable", true) => {
+                out.push_str(tag);
+                if open.pop() == Some(true) {
+                    out.push_str("</mstyle>");
+                }
+            }
+            ("mtext", is_end) => {
+                in_words = !is_end;
+                out.push_str(tag);
+            }
+            ("span", _) if in_words => {}
+            ("math", false) => {
+                out.push_str("<math xmlns=\"http://www.w3.org/1998/Math/MathML\"");
+                out.push_str(&tag["<math".len()..]);
+            }
+            ("image" | "g", false) => {
+                let (pixels, tag) = without(tag, &["image-rendering"]);
+                let style = " style=\"image-rendering: pixelated\"";
+                let style = if pixels.is_empty() { "" } else { style };
+                out.push_str(&tag.replacen(name, &format!("{name}{style}"), 1));
+            }
+            _ => out.push_str(tag),
+        }
+    }
+    out + rest
+}
+
+/// The attributes of a tag that have these names, and the tag without them.
+fn without(tag: &str, names: &[&str]) -> (String, String) {
+    let (mut taken, mut tag) = (String::new(), tag.to_owned());
+    for name in names {
+        let Some(start) = tag.find(&format!(" {name}=\"")) else { continue };
+        let value = start + name.len() + 3;
+        let end = tag[value..].find('"').map_or(tag.len(), |at| value + at + 1);
+        taken.push_str(&tag[start..end]);
+        tag.replace_range(start..end, "");
+    }
+    (taken, tag)
 }
 
 fn cover(book: &Book) -> (String, String) {
@@ -320,7 +382,19 @@ fn mime(path: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::modified;
+    use super::{modified, older};
+
+    #[test]
+    fn formulas_and_drawings_are_those_of_older_standards() {
+        let page = "a<math><mtable displaystyle=\"true\" scriptlevel=\"0\"><mfrac><mtext><span class=\"x\">o</span>\
+            </mtext></mfrac></mtable></math><image image-rendering=\"pixelated\" x=\"1\"/><span>s</span> b";
+        assert_eq!(
+            older(page),
+            "a<math xmlns=\"http://www.w3.org/1998/Math/MathML\"><mstyle displaystyle=\"true\" scriptlevel=\"0\">\
+             <mtable><mfrac><mtext>o</mtext></mfrac></mtable></mstyle></math>\
+             <image style=\"image-rendering: pixelated\" x=\"1\"/><span>s</span> b"
+        );
+    }
 
     #[test]
     fn a_book_is_as_old_as_it_says() {

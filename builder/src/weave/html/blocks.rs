@@ -521,7 +521,8 @@ impl<'a> Page<'a> {
         let svg = match alt {
             "" => svg,
             alt => {
-                let _ = write!(attributes, " role=\"img\" aria-label=\"{}\"", escape(alt));
+                let _ =
+                    write!(attributes, " role=\"img\" aria-label=\"{}\"", escape(alt));
                 svg::without_words(&svg)
             }
         };
