@@ -4,15 +4,20 @@ walk.py SITE PAGE_WITH_CODE AXE.min.js (needs Chromium and its driver)
 
 Every page: nothing in the browser's console, no request that leaves the site, nothing wider than a
 phone, no violation of WCAG 2.2 AA that axe can find, in light and in dark. Then one page's search, colours,
-copying, previews, menu and keys.
+copying, previews, menu and keys, its weight, and reading without scripts and without a network.
 """
 
+import functools
+import gzip
+import http.server
 import json
 import pathlib
 import shutil
 import sys
 import tempfile
+import threading
 import time
+from urllib.parse import unquote, urlparse
 
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -160,6 +165,48 @@ def readable_without_scripts(browser, page):
     print("the text is there without scripts")
 
 
+def is_light(browser, page):
+    """What a page makes a reader fetch before the first word: without pictures, at most 300 KB."""
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.get(page.as_uri())
+    browser.execute_script("return document.fonts.ready")
+    names = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    files = {page, *(pathlib.Path(unquote(urlparse(name).path)) for name in names)}
+    text = sorted(file for file in files if file.suffix in (".html", ".css", ".js", ".woff2"))
+    # As a server sends it: fonts are packed already.
+    weight = sum(len(gzip.compress(file.read_bytes())) for file in text)
+    print(f"{weight / 1000:.0f} KB for {page.name}: {', '.join(file.name for file in text)}")
+    assert {"base.css", "serif-regular.woff2"} <= {file.name for file in text}
+    assert weight <= 300_000
+
+
+def offline(browser, site, pages):
+    """A published site that was opened once is read without a network."""
+    handler = functools.partial(Quiet, directory=site)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    at = f"http://book.localhost:{server.server_address[1]}/"
+    browser.get(at + pages[0])
+    browser.set_script_timeout(60)
+    browser.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")
+    manifest = browser.execute_async_script(
+        "fetch(document.querySelector('link[rel=manifest]').href).then((r) => r.json()).then(arguments[0])")
+    assert manifest["name"] and manifest["icons"], manifest
+    server.shutdown()
+    server.server_close()
+    for page in pages[1:]:
+        browser.get(at + page)
+        assert len(browser.find_element(By.TAG_NAME, "article").text) > 1000, page
+        font = browser.execute_script("return document.fonts.ready.then(() => document.fonts.check('1em \"Book Serif\"'))")
+        assert font and "Book Serif" in browser.execute_script("return getComputedStyle(document.body).fontFamily"), page
+    print(f"{len(pages) - 1} other pages were read offline")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
 def main(site, page, axe):
     site = pathlib.Path(site).resolve()
     axe = pathlib.Path(axe).read_text()
@@ -170,6 +217,8 @@ def main(site, page, axe):
             assert not problems, "\n".join(problems)
             one_page(browser, site / page)
             readable_without_scripts(browser, site / page)
+            is_light(browser, site / page)
+            offline(browser, site, ["index.html", page, "references.html"])
         finally:
             browser.quit()
 

@@ -4,12 +4,13 @@
 use builder::book::Book;
 use builder::run::output::SectionOutputs;
 use builder::weave::{
-    self, Theme,
+    self, OutFile, Theme,
     html::{Downloads, Memo},
 };
-use d2l_tests::{has_tool, repository};
+use d2l_tests::{has_tool, jupyter, pictures, repository};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn folder() -> PathBuf {
     repository().join("tests/cases/dialect")
@@ -42,17 +43,21 @@ fn golden(name: &str, text: &str) {
     }
 }
 
+fn site(theme: &Theme) -> Vec<OutFile> {
+    let (book, outputs) = book();
+    let downloads = Downloads { epub: Some("all.epub".into()), ..Downloads::default() };
+    weave::html::weave(&book, &outputs, theme, &downloads, &mut Memo::default()).unwrap()
+}
+
+fn write(files: &[OutFile], folder: &Path) {
+    for file in files {
+        builder::files::write(&folder.join(&file.path), &file.bytes).unwrap();
+    }
+}
+
 #[test]
 fn every_construct_becomes_html() {
-    let (book, outputs) = book();
-    let files = weave::html::weave(
-        &book,
-        &outputs,
-        &Theme::default(),
-        &Downloads::default(),
-        &mut Memo::default(),
-    );
-    let files = files.unwrap();
+    let files = site(&Theme::default());
     for (page, name) in [
         ("one/index.html", "index.html"),
         ("one/all.html", "all.html"),
@@ -86,4 +91,148 @@ fn every_construct_becomes_print() {
     let text = Command::new("pdftotext").arg("-raw").arg(file.path()).arg("-").output();
     let text = String::from_utf8(text.unwrap().stdout).unwrap();
     golden("all.txt", &text.replace('\u{c}', "\n=== page ===\n"));
+}
+
+#[test]
+fn every_construct_becomes_an_e_book() {
+    let (book, outputs) = book();
+    let epub = weave::epub::weave(&book, &outputs, &Theme::default()).unwrap();
+    assert!(epub == weave::epub::weave(&book, &outputs, &Theme::default()).unwrap());
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(&epub)).unwrap();
+    assert_eq!(zip.by_index(0).unwrap().name(), "mimetype");
+    let mut page = zip.by_name("book/one/all.xhtml").unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut page, &mut text).unwrap();
+    drop(page);
+    golden("all.xhtml", &text);
+    let jar = Path::new("/usr/bin/epubcheck");
+    if !has_tool("epubcheck") {
+        return;
+    }
+    let file = tempfile::Builder::new().suffix(".epub").tempfile().unwrap();
+    std::fs::write(file.path(), &epub).unwrap();
+    // Debian's file is a program for a loader that containers lack.
+    let checked =
+        Command::new("java").arg("-jar").args([jar, file.path()]).output().unwrap();
+    let said =
+        String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
+    assert!(said.contains("No errors or warnings detected"), "{said}");
+}
+
+/// A theme of other files: all that `theme/README.md` promises to templates is there.
+#[test]
+fn a_second_theme_shows_the_same_book() {
+    let theme = Theme::load(&repository().join("tests/cases/second")).unwrap();
+    let files = site(&theme);
+    let text = |path: &str| {
+        let file = files.iter().find(|file| file.path == Path::new(path)).expect(path);
+        String::from_utf8(file.bytes.clone()).unwrap()
+    };
+    let readme = std::fs::read_to_string(repository().join("theme/README.md")).unwrap();
+    let templates: String = ["base", "page", "index"]
+        .iter()
+        .map(|name| {
+            let path = format!("tests/cases/second/theme/html/{name}.html");
+            std::fs::read_to_string(repository().join(path)).unwrap()
+        })
+        .collect();
+    let mut promised = 0;
+    for line in readme.lines().filter(|line| line.starts_with("| `")) {
+        let mut object = "";
+        for name in line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+            // `book.title`, `.subtitle`
+            let full = match name.strip_prefix('.') {
+                Some(field) => format!("{object}.{field}"),
+                None => name.to_owned(),
+            };
+            object = name.split('.').next().filter(|o| !o.is_empty()).unwrap_or(object);
+            assert!(templates.contains(&full), "{full} is in no template");
+            promised += 1;
+        }
+    }
+    assert!(promised > 20, "{promised}");
+    golden("second.html", &text("one/index.html"));
+    assert!(text("static/base.css").contains("second theme"));
+    assert_ne!(
+        text("static/code.css"),
+        "",
+        "what it does not replace is the first one's"
+    );
+    assert!(text("one/all.html").contains("<main class=\"second\">"));
+}
+
+#[test]
+fn the_site_looks_as_it_did() {
+    let Some(python) = jupyter() else { return };
+    if !has_tool("chromium") || !has_tool("chromedriver") {
+        return;
+    }
+    let made = tempfile::tempdir().unwrap();
+    write(&site(&Theme::default()), &made.path().join("site"));
+    let views = [
+        "page-light one/all.html 1200 light",
+        "page-dark one/all.html 1200 dark",
+        "page-phone one/all.html 390 light",
+        "cover-light index.html 1200 light",
+    ];
+    let mut browser = Command::new(python)
+        .arg(repository().join("tests/site/pictures.py"))
+        .args([made.path().join("site"), made.path().to_owned()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    browser.stdin.take().unwrap().write_all(views.join("\n").as_bytes()).unwrap();
+    assert!(browser.wait().unwrap().success());
+    let names = views.iter().map(|view| view.split(' ').next().unwrap());
+    compare(names.map(|name| (name.to_owned(), made.path().join(format!("{name}.png")))));
+}
+
+#[test]
+fn print_looks_as_it_did() {
+    if !has_tool("pdftoppm") {
+        return;
+    }
+    let (book, outputs) = book();
+    let made = tempfile::tempdir().unwrap();
+    let pdf = made.path().join("book.pdf");
+    std::fs::write(&pdf, weave::pdf::weave(&book, &outputs, &Theme::default()).unwrap())
+        .unwrap();
+    let drawn = Command::new("pdftoppm")
+        .args(["-r", "72", "-png"])
+        .args([&pdf, &made.path().join("print")])
+        .status();
+    assert!(drawn.unwrap().success());
+    let mut pages: Vec<PathBuf> = std::fs::read_dir(made.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "png"))
+        .collect();
+    pages.sort();
+    assert!(pages.len() > 5, "{pages:?}");
+    compare(
+        pages
+            .into_iter()
+            .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), path)),
+    );
+}
+
+/// Each picture against the golden one of its name.
+#[track_caller]
+fn compare(found: impl Iterator<Item = (String, PathBuf)>) {
+    let mut different = Vec::new();
+    for (name, path) in found {
+        let golden = folder().join("pictures").join(format!("{name}.png"));
+        if std::env::var_os("D2L_BLESS").is_some() {
+            std::fs::create_dir_all(golden.parent().unwrap()).unwrap();
+            pictures::reduced(&path).save(&golden).unwrap();
+        }
+        if let Some(difference) = pictures::difference(&golden, &path) {
+            let kept = repository().join("target/pictures").join(format!("{name}.png"));
+            std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+            std::fs::copy(&path, &kept).unwrap();
+            different
+                .push(format!("{name}: {difference}; the new one is {}", kept.display()));
+        }
+    }
+    assert!(different.is_empty(), "{different:#?}");
 }

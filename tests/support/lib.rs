@@ -1,5 +1,7 @@
 //! What the suite's tests share: a small book in a temporary folder, and the real binary run on it.
 
+pub mod pictures;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Once;
