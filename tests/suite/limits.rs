@@ -16,7 +16,7 @@ fn a_cell_that_takes_too_much_is_named_and_the_next_runs() {
             "book/one/first.md:8:1",
             "this cell took more than 200.0 MiB of memory",
             "`memory=SIZE`",
-            "first.md:17:1",
+            "first.md:18:1",
             "this cell ran longer than 1 s",
             "2 passed, 2 failed, 0 skipped",
         ],

@@ -186,3 +186,20 @@ pub fn has_tool(name: &str) -> bool {
     }
     found
 }
+
+/// The checker of e-books, ready for the name of a file.
+pub fn epubcheck() -> Option<Command> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join("epubcheck"));
+    let Some(program) = found.into_iter().find(|path| path.is_file()) else {
+        skip("epubcheck is not installed");
+        return None;
+    };
+    // Debian's is an archive of Java, which runs by itself only where the kernel knows such files.
+    let is_archive = std::fs::read(&program).is_ok_and(|bytes| bytes.starts_with(b"PK"));
+    let mut command = Command::new(if is_archive { Path::new("java") } else { &program });
+    if is_archive {
+        command.arg("-jar").arg(&program);
+    }
+    Some(command)
+}

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 /// The crate that cells use.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +36,10 @@ pub struct Cache {
     /// What every section depends on.
     world: BTreeMap<String, String>,
     items: Items,
-    /// What the lock file says of the crate, as a hash.
-    locked: Option<String>,
+    /// The folder of the crate.
+    library: Option<PathBuf>,
+    /// Hashes of the lock file, and of what it says of the crate.
+    locked: Mutex<Option<(blake3::Hash, String)>>,
     /// The book's folder.
     root: PathBuf,
     /// Where cells look for files.
@@ -81,9 +84,9 @@ impl Cache {
         }
         let data = std::env::var_os("D2L_DATA").map(PathBuf::from);
         let data = [root.to_owned()].into_iter().chain(data).collect();
-        let locked = library.and_then(|library| locked(library.root));
-        let root = root.to_owned();
-        Ok(Self { folder: folder.to_owned(), world, items, locked, root, data })
+        let library = library.map(|library| library.root.to_owned());
+        let (folder, root) = (folder.to_owned(), root.to_owned());
+        Ok(Self { folder, world, items, library, locked: Mutex::default(), root, data })
     }
 
     /// What the outputs of a section depend on now, on a machine with or without a GPU.
@@ -118,8 +121,10 @@ impl Cache {
                 }
             }
         }
-        if let Some(locked) = &self.locked {
-            parts.insert("Cargo.lock".to_owned(), locked.clone());
+        if let Some(locked) =
+            self.library.as_deref().and_then(|folder| self.locked(folder))
+        {
+            parts.insert("Cargo.lock".to_owned(), locked);
         }
         parts.insert(CELLS.to_owned(), cells.finalize().to_hex().to_string());
         for (name, hash) in self.items.reached(&mentioned) {
@@ -133,6 +138,28 @@ impl Cache {
             );
         }
         Key { parts }
+    }
+
+    /// What the lock file says of the crate in `folder`: a tool that is built beside it changes
+    /// nothing. A run may make the file.
+    fn locked(&self, folder: &Path) -> Option<String> {
+        let mut above = folder.ancestors();
+        let lock =
+            above.find_map(|f| std::fs::read_to_string(f.join("Cargo.lock")).ok())?;
+        let hash = blake3::hash(lock.as_bytes());
+        let mut last = self.locked.lock().expect("no panic under the lock");
+        if let Some((_, part)) = last.as_ref().filter(|(of, _)| *of == hash) {
+            return Some(part.clone());
+        }
+        let manifest =
+            std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+        let manifest: toml::Table = manifest.parse().unwrap_or_default();
+        let name =
+            manifest.get("package").and_then(|package| package.get("name")?.as_str());
+        let part = name.and_then(|name| lock::of_crate(&lock, name)).unwrap_or(lock);
+        let part = digest(part.as_bytes());
+        *last = Some((hash, part.clone()));
+        Some(part)
     }
 
     /// Files whose names stand in the code in quotation marks.
@@ -215,17 +242,6 @@ pub enum Device {
     Cpu,
     /// One that has one.
     Gpu,
-}
-
-/// What the lock file says of the crate in `folder`: a tool that is built beside it changes nothing.
-fn locked(folder: &Path) -> Option<String> {
-    let mut above = folder.ancestors();
-    let lock = above.find_map(|f| std::fs::read_to_string(f.join("Cargo.lock")).ok())?;
-    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-    let manifest: toml::Table = manifest.parse().unwrap_or_default();
-    let name = manifest.get("package").and_then(|package| package.get("name")?.as_str());
-    let part = name.and_then(|name| lock::of_crate(&lock, name));
-    Some(digest(part.unwrap_or(lock).as_bytes()))
 }
 
 fn digest(bytes: &[u8]) -> String {

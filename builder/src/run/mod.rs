@@ -103,12 +103,14 @@ pub fn run(
             continue;
         }
         let key = cache.key(section, device);
-        let known = cache.load(section, &key).filter(|_| options.fresh == Fresh::Changed);
-        // Where a machine with a GPU has run all of it, there is nothing to run without one.
-        let known = known.or_else(|| {
-            let is_elsewhere = device == Device::Cpu && wants_gpu(section);
-            is_elsewhere.then(|| cache.load(section, &cache.key(section, Device::Gpu)))?
-        });
+        // What a machine with a GPU has run is all of it.
+        let all = device == Device::Cpu && wants_gpu(section);
+        let elsewhere =
+            || all.then(|| cache.load(section, &cache.key(section, Device::Gpu)))?;
+        let known = match options.fresh {
+            Fresh::Changed => elsewhere().or_else(|| cache.load(section, &key)),
+            Fresh::All => None,
+        };
         match known {
             Some(outputs) => {
                 cached += 1;
