@@ -3,8 +3,8 @@
 
 FOLDER holds LibertinusSerif-*.otf and NewCMMath-Regular.otf, as the crate `typst-assets` does in
 `files/fonts`. Needs `pip install fonttools brotli`. Each face of text becomes two files: the letters
-of most books in Latin script, and the rest, which browsers fetch only for pages that use it (the
-ranges stand in base.css as well). The same input gives the same files.
+of most books in Latin script, and the rest, which browsers fetch only for pages that use it. It prints the ranges of base.css; the same input
+gives the same files.
 """
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ FACES = {
     "serif-italic": "LibertinusSerif-Italic.otf",
     "serif-bold": "LibertinusSerif-Bold.otf",
 }
-LATIN = "U+0020-017F,U+0192,U+0218-021B,U+02C6-02DD,U+2010-2027,U+2030-203A,U+2044,U+20AC,U+2122,U+2190-2193,U+2212,U+FB00-FB04"
+LATIN = "U+0020-017F,U+0192,U+0218-021B,U+02C6-02DD,U+2010-2027,U+2030-203A,U+2044,U+20AC,U+2122,U+2190-2193,U+21A9,U+2212,U+FB00-FB04"
 FEATURES = ["kern", "liga", "ccmp", "locl", "mark", "mkmk", "onum", "lnum", "tnum", "pnum", "frac"]
 MATH_FEATURES = ["ssty", "dtls", "flac", "ccmp", "mark"]
 # Formulas: letters and the alphabets of most books, accents, arrows, operators, fences.
@@ -26,8 +26,8 @@ MATH = (
     "U+0020-007E,U+00A0-00FF,U+0131,U+0237,U+02C6-02DD,U+0300-0311,U+0338,U+0391-03F6,U+2010-2037,"
     "U+2061-2064,U+20D6-20D7,U+2102-2138,U+2190-2199,U+21A6-21A9,U+21D0-21D5,U+2200-2237,U+223C,"
     "U+2243-224D,U+2260-226B,U+2272-2273,U+227A-228B,U+2295-2299,U+22A2-22A5,U+22C0-22C6,U+22EE-22F1,"
-    "U+2308-230B,U+23B4-23B5,U+23DC-23DF,U+25A1,U+25CB,U+27E8-27E9,U+27F5-27FA,U+2A00-2A02,U+2AAF-2AB0,"
-    "U+1D400-1D4FF,U+1D538-1D56B,U+1D6A8-1D755"
+    "U+2308-230B,U+23B4-23B5,U+23DC-23DF,U+25A1,U+25CB,U+27C2,U+27E8-27E9,U+27F5-27FA,U+2A00-2A02,U+2AAF-2AB0,"
+    "U+1D400-1D4FF,U+1D538-1D56B,U+1D5A0-1D5D3,U+1D6A8-1D755,U+1D7CE-1D7D7,U+FE00-FE01"
 )
 
 
@@ -52,6 +52,15 @@ def small_primes_only(font):
             mapping = getattr(part, "alternates", None) or part.mapping
             for glyph in set(mapping) - primes:
                 del mapping[glyph]
+
+
+def rest(ranges):
+    """All other code points, as the style sheet names them."""
+    known = sorted(set(code_points(ranges)))
+    starts = [0, *(code + 1 for code in known)]
+    ends = [*(code - 1 for code in known), 0x10FFFF]
+    gaps = [(first, last) for first, last in zip(starts, ends) if first <= last]
+    return ",".join(f"U+{first:X}-{last:X}" if first < last else f"U+{first:X}" for first, last in gaps)
 
 
 def write(source, name, unicodes, features):
@@ -82,6 +91,8 @@ def main():
     known = set(TTFont(source).getBestCmap())
     write(source, "math", known & core, MATH_FEATURES)
     write(source, "math-more", known - core, MATH_FEATURES)
+    for name, ranges in [("text", LATIN), ("formulas", MATH)]:
+        print(f"{name}: unicode-range: {ranges}; the rest: unicode-range: {rest(ranges)}")
 
 
 main()

@@ -167,11 +167,12 @@ def readable_without_scripts(browser, page):
 
 def is_light(browser, page):
     """What a page makes a reader fetch before the first word: without pictures, at most 300 KB."""
-    browser.execute_cdp_cmd("Network.enable", {})
+    list(requested(browser))
+    browser.get("about:blank")
     browser.get(page.as_uri())
-    browser.execute_script("return document.fonts.ready")
-    names = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
-    files = {page, *(pathlib.Path(unquote(urlparse(name).path)) for name in names)}
+    browser.execute_async_script("document.fonts.ready.then(() => arguments[0]())")
+    addresses = [url for url in requested(browser) if url.startswith("file:")]
+    files = {pathlib.Path(unquote(urlparse(address).path)) for address in addresses}
     text = sorted(file for file in files if file.suffix in (".html", ".css", ".js", ".woff2"))
     # As a server sends it: fonts are packed already.
     weight = sum(len(gzip.compress(file.read_bytes())) for file in text)
