@@ -212,6 +212,10 @@ fn check(text: &str, with_pdf: bool) {
         let notebook = weave::notebook::weave(&book, &outputs, index);
         let _: serde_json::Value = serde_json::from_slice(&notebook).expect("JSON");
     }
+    if let Err(problems) = weave::epub::weave(&book, &outputs, &theme) {
+        let not_xml = problems.iter().find(|problem| problem.message.contains("not XML"));
+        assert!(not_xml.is_none(), "{not_xml:?}");
+    }
     if with_pdf && !builder::diagnostic::has_errors(&found) {
         let _ = weave::pdf::weave(&book, &outputs, &theme);
     }

@@ -23,6 +23,30 @@ fn a_reader_walks_through_the_site() {
     assert!(walk.status.success(), "{text}");
 }
 
+/// Links inside the book are typst's, which refuses those that lead nowhere; all others leave it.
+#[test]
+fn no_link_of_the_printed_book_is_dead() {
+    if !has_tool("pdfinfo") {
+        return;
+    }
+    let build = own_book();
+    let pdf = files_below(&build).into_iter().find(|path| {
+        path.extension().is_some_and(|e| e == "pdf")
+            && path.parent() == Some(build.as_path())
+    });
+    let listed = Command::new("pdfinfo").arg("-url").arg(pdf.unwrap()).output().unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let links: Vec<&str> = listed
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().last())
+        .collect();
+    assert!(links.len() > 50, "only {} links were found", links.len());
+    let dead: Vec<_> =
+        links.iter().filter(|link| !link.starts_with("https://")).collect();
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
 #[test]
 fn no_link_of_the_site_is_dead() {
     let site = own_book().join("html");

@@ -116,10 +116,8 @@ impl Ran {
 pub fn own_book() -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
-        let built = Command::new(binary())
-            .args(["build", "--no-pdf"])
-            .current_dir(repository())
-            .status();
+        let built =
+            Command::new(binary()).arg("build").current_dir(repository()).status();
         assert!(built.expect("d2l starts").success(), "the book builds");
     });
     repository().join("_build")

@@ -125,9 +125,11 @@ fn leaves(
 
 /// A page as a file.
 fn xhtml(book: &Book, slug: &str, title: &str, body: &str) -> String {
-    let (language, title) = (escape(&book.config.language), escape(title));
+    let (language, mut title) = (escape(&book.config.language), escape(title));
+    title.retain(is_of_xml);
     let root = root_of(slug);
-    let body = older(&body.replace("&nbsp;", "\u{a0}"));
+    let mut body = older(&body.replace("&nbsp;", "\u{a0}"));
+    body.retain(is_of_xml);
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE html>\n\
          <html xmlns=\"http://www.w3.org/1999/xhtml\" xmlns:epub=\"http://www.idpf.org/2007/ops\" \
@@ -135,6 +137,11 @@ fn xhtml(book: &Book, slug: &str, title: &str, body: &str) -> String {
          <link rel=\"stylesheet\" href=\"{root}book.css\"/>\n\
          <link rel=\"stylesheet\" href=\"{root}code.css\"/>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
+}
+
+/// Whether XML can hold a character: most that control a terminal it cannot.
+fn is_of_xml(c: char) -> bool {
+    !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// The page in the versions of MathML and SVG that e-books have: MathML 3 gives the size of fractions
