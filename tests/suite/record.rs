@@ -1,6 +1,7 @@
 //! `d2l test` compares what cells give with what their author has blessed.
 
-use d2l_tests::TempBook;
+use d2l_tests::{TempBook, binary, files_below, own_book, repository};
+use std::process::Command;
 
 const SECTION: &str = "# First\n\n```rust\nlet loss = 0.25;\nprintln!(\"loss {loss}\");\n```\n\n\
 ```rust, approx=0.5\nprintln!(\"took {} s\", 0.25);\n```\n\n```rust, label=last\n\"end\"\n```\n";
@@ -56,4 +57,19 @@ fn a_section_stops_at_a_failure_or_goes_on() {
         1,
         &["1 passed, 2 failed, 0 skipped", "first.md:8:1", "ran longer than 1 s"],
     );
+}
+
+/// The outputs of this repository's own book are those that its authors looked at.
+#[test]
+fn the_book_gives_what_is_recorded() {
+    own_book();
+    let ran = Command::new(binary())
+        .args(["test", "--changed"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    assert!(ran.status.success() && text.contains("sections unchanged"), "{text}");
+    let recorded = files_below(&repository().join("book/recorded"));
+    assert!(recorded.len() > 40, "{} sections are recorded", recorded.len());
 }

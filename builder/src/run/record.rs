@@ -24,6 +24,9 @@ const ZERO: f64 = 1e-6;
 /// Coordinates of drawings are whole pixels or near; a tenth of one is not seen.
 const PIXEL: f64 = 0.1;
 
+/// Drawings are some hundred pixels wide: what a part of one is.
+const DRAWING: f64 = 100.0;
+
 /// How numbers stand in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
@@ -230,6 +233,12 @@ fn text_differs(
 }
 
 fn line_differs(old: &str, new: &str, approx: f64, content: Content) -> Option<String> {
+    if content == Content::Drawing
+        && let (Some((old_rest, a)), Some((new_rest, b))) = (path_in(old), path_in(new))
+    {
+        return path_differs(a, b, approx)
+            .or_else(|| line_differs(&old_rest, &new_rest, approx, content));
+    }
     let (old, new) = (tokens(old, content), tokens(new, content));
     if old.len() != new.len() {
         return Some(String::new());
@@ -250,6 +259,56 @@ fn line_differs(old: &str, new: &str, approx: f64, content: Content) -> Option<S
         }
     }
     worst.map(|part| format!(" (off by {part:.1e}, allowed {approx:.0e})"))
+}
+
+/// A line of a drawing without the first path in it, and the path.
+fn path_in(line: &str) -> Option<(String, &str)> {
+    let before = line.find(" d=\"")?;
+    let start = before + " d=\"".len();
+    let end = start + line[start..].find('"')?;
+    Some((format!("{}{}", &line[..before], &line[end + 1..]), &line[start..end]))
+}
+
+/// How two paths differ by more than their points may: each is written as steps from the one before.
+fn path_differs(old: &str, new: &str, approx: f64) -> Option<String> {
+    let ((commands, old), (others, new)) = (points(old), points(new));
+    if commands != others || old.len() != new.len() {
+        return Some(" (another line)".into());
+    }
+    let allowed = PIXEL + approx * DRAWING;
+    let distances = old.iter().zip(&new).map(|(a, b)| (a - b).abs());
+    let worst =
+        distances.fold(0.0, |worst: f64, d| if d.is_nan() { d } else { worst.max(d) });
+    let is_near = worst <= allowed;
+    (!is_near).then(|| format!(" (off by {worst:.1} pixels, allowed {allowed:.1})"))
+}
+
+/// The commands of a path, and where they lead: `M1 2l3-1` is `Ml` and 1, 2, 4, 1.
+fn points(path: &str) -> (String, Vec<f64>) {
+    let (mut commands, mut numbers) = (String::new(), Vec::new());
+    let mut rest = path;
+    while let Some(c) = rest.chars().next() {
+        let sign = usize::from(c == '-');
+        let mut dots = 0;
+        let ends = |c: char| {
+            dots += usize::from(c == '.');
+            !(c.is_ascii_digit() || c == '.' && dots == 1)
+        };
+        let length = sign + rest[sign..].find(ends).unwrap_or(rest.len() - sign);
+        if length == sign {
+            rest = &rest[c.len_utf8()..];
+            if !matches!(c, ' ' | ',' | '-') {
+                commands.push(c);
+            }
+            continue;
+        }
+        let number: f64 = rest[..length].parse().unwrap_or(f64::NAN);
+        let is_step = commands.ends_with(|c: char| c.is_ascii_lowercase());
+        let from = numbers.len().checked_sub(2).filter(|_| is_step);
+        numbers.push(number + from.map_or(0.0, |at| numbers[at]));
+        rest = &rest[length..];
+    }
+    (commands, numbers)
 }
 
 #[derive(Debug, PartialEq)]
@@ -329,6 +388,26 @@ mod tests {
             [("a 1", "b 1"), ("1", "1\n2"), ("f32", "f64"), ("1", "x"), ("x 1", "x -1")]
         {
             assert!(differ(old, new, 0.5).is_some(), "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn lines_of_drawings_are_compared_by_where_they_lead() {
+        assert_eq!(points("M1 2l3-1.5-.5.5z").0, "Mlz");
+        assert_eq!(points("M1,2 l3-1.5 -.5.5").1, [1.0, 2.0, 4.0, 0.5, 3.5, 1.0]);
+        let differ = |new: &str, approx| {
+            let path = |d: &str| format!("<path d=\"{d}\"/>");
+            let old = path("M10 20l5-3l5 .02l5 3");
+            text_differs(&old, &path(new), approx, Content::Drawing)
+        };
+        assert_eq!(
+            differ("M10 20l5-3.05l5-.02l5 3.1", 1e-4),
+            None,
+            "signs of small steps"
+        );
+        assert_eq!(differ("M10 20l5-1l5 3l5-2", 0.1), None);
+        for other in ["M10 20l5-1l5 0l5 3", "M10 20l5-3l5 0", "M10 20l5-3l5 0L5 3"] {
+            assert!(differ(other, 1e-4).is_some(), "{other}");
         }
     }
 
