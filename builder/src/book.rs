@@ -27,6 +27,40 @@ pub struct Book {
     pub references: Vec<Reference>,
 }
 
+impl Book {
+    /// The part of the book that begins with the section at `index`: its number in Roman, and title.
+    pub fn part(&self, index: usize) -> Option<(String, &str)> {
+        let section = self.sections.get(index).filter(|s| s.role == Role::Chapter)?;
+        let folder = section.slug.strip_suffix("/index")?;
+        let chapters = self.config.chapters.iter();
+        let upto = chapters.clone().position(|chapter| chapter.path == folder)?;
+        let title = self.config.chapters[upto].part.as_deref()?;
+        let number =
+            chapters.take(upto + 1).filter(|chapter| chapter.part.is_some()).count();
+        Some((roman(number), title))
+    }
+}
+
+fn roman(mut number: usize) -> String {
+    const SIGNS: [(usize, &str); 9] = [
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
+    ];
+    let mut out = String::new();
+    for (value, sign) in SIGNS {
+        out.push_str(&sign.repeat(number / value));
+        number %= value;
+    }
+    out
+}
+
 /// One page of the site, one notebook, one run of the engine.
 #[derive(Debug, Clone, Default)]
 pub struct Section {

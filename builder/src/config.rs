@@ -144,6 +144,9 @@ impl Default for Limits {
 pub struct Chapter {
     /// The folder.
     pub path: String,
+    /// The title of the part of the book that begins with this chapter.
+    #[serde(default)]
+    pub part: Option<String>,
     /// In order: file names without `.md`, and sections that are still to come.
     #[serde(default)]
     pub sections: Vec<Entry>,

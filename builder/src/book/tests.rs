@@ -24,6 +24,18 @@ fn book(one: &str, two: &str) -> (Book, Vec<String>) {
 }
 
 #[test]
+fn parts_begin_with_their_chapters() {
+    let config = "title = \"T\"\n[[chapter]]\npath = \"a\"\npart = \"Basics\"\n[[chapter]]\npath = \"b\"\n\
+                  [[chapter]]\npath = \"c\"\npart = \"More\"\n";
+    let texts = [("a/index", "# A\n"), ("b/index", "# B\n"), ("c/index", "# C\n")];
+    let (book, _) = Book::from_texts(config, &texts, None).unwrap();
+    assert_eq!(book.part(0), Some(("I".into(), "Basics")));
+    assert_eq!(book.part(1), None);
+    assert_eq!(book.part(2), Some(("II".into(), "More")));
+    assert_eq!(super::roman(49), "XLIX");
+}
+
+#[test]
 fn sections_are_numbered_in_order() {
     let (book, found) = book("# One", "# Two");
     assert_eq!(found, [""; 0]);

@@ -65,8 +65,10 @@ struct Leaf {
     slug: String,
     /// `2.4 Calculus`
     title: String,
-    /// Whether it stands below the page of its chapter.
-    is_section: bool,
+    /// `Part I: Foundations`, if one begins with it.
+    part: Option<String>,
+    /// A section stands below the page of its chapter.
+    role: Role,
     xhtml: String,
     pictures: Vec<OutFile>,
 }
@@ -100,7 +102,8 @@ fn leaves(
         leaves.push(Leaf {
             slug: section.slug.clone(),
             title,
-            is_section: section.role == Role::Section,
+            part: book.part(index).map(|(n, title)| format!("Part {n}: {title}")),
+            role: section.role,
             xhtml,
             pictures: body.pictures,
         });
@@ -111,7 +114,8 @@ fn leaves(
         leaves.push(Leaf {
             slug: slug.into(),
             title: title.into(),
-            is_section: false,
+            part: None,
+            role: Role::FrontMatter,
             xhtml: xhtml(book, slug, title, &heading),
             pictures: Vec::new(),
         });
@@ -233,10 +237,23 @@ fn contents(book: &Book, leaves: &[Leaf]) -> (String, String) {
     let link = |leaf: &Leaf| {
         format!("<a href=\"{}.xhtml\">{}</a>", escape(&leaf.slug), escape(&leaf.title))
     };
+    let mut in_part = false;
+    let end_part = |list: &mut String, in_part: &mut bool| {
+        if std::mem::take(in_part) {
+            list.push_str("</ol>\n</li>\n");
+        }
+    };
     while let Some(leaf) = leaves.next() {
+        if let Some(part) = &leaf.part {
+            end_part(&mut list, &mut in_part);
+            let _ = writeln!(list, "<li><span>{}</span>\n<ol>", escape(part));
+            in_part = true;
+        } else if leaf.role != Role::Chapter {
+            end_part(&mut list, &mut in_part);
+        }
         let _ = write!(list, "<li>{}", link(leaf));
         let mut below = String::new();
-        while let Some(section) = leaves.next_if(|next| next.is_section) {
+        while let Some(section) = leaves.next_if(|next| next.role == Role::Section) {
             let _ = writeln!(below, "<li>{}</li>", link(section));
         }
         if !below.is_empty() {
@@ -244,6 +261,7 @@ fn contents(book: &Book, leaves: &[Leaf]) -> (String, String) {
         }
         list.push_str("</li>\n");
     }
+    end_part(&mut list, &mut in_part);
     let body = format!(
         "<nav epub:type=\"toc\" id=\"toc\">\n<h1>Contents</h1>\n<ol>\n{list}</ol>\n</nav>\n"
     );

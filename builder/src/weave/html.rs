@@ -293,6 +293,8 @@ impl Link {
 /// An entry of the book's contents.
 #[derive(Serialize)]
 struct Entry {
+    /// `Part I: Foundations`, if one begins here.
+    part: Option<String>,
     /// None for a section that is still to come.
     url: Option<String>,
     number: Option<String>,
@@ -307,7 +309,9 @@ fn navigation(book: &Book, has_index: bool, current: Option<usize>) -> Vec<Entry
     let mut entries: Vec<Entry> = Vec::new();
     for (index, section) in book.sections.iter().enumerate() {
         let link = Link::to(book, index);
+        let part = book.part(index);
         let entry = Entry {
+            part: part.map(|(number, title)| format!("Part {number}: {title}")),
             url: Some(link.url),
             number: link.number,
             title: link.title,
@@ -324,6 +328,7 @@ fn navigation(book: &Book, has_index: bool, current: Option<usize>) -> Vec<Entry
         }
         for planned in book.planned.iter().filter(|planned| planned.after == index) {
             let entry = Entry {
+                part: None,
                 url: None,
                 number: Some(planned.number.clone()),
                 title: planned.title.clone(),
@@ -342,6 +347,7 @@ fn navigation(book: &Book, has_index: bool, current: Option<usize>) -> Vec<Entry
     ];
     for (_, slug, title) in ends.into_iter().filter(|(is_there, ..)| *is_there) {
         entries.push(Entry {
+            part: None,
             url: Some(format!("{slug}.html")),
             number: None,
             title: title.into(),

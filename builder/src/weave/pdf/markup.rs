@@ -219,10 +219,14 @@ fn main(book: &Book, shared: &mut Shared) -> Sheet {
     pen.text.push_str(&opening(book));
     pen.contents();
     let mut is_front = true;
-    for section in &book.sections {
+    for (index, section) in book.sections.iter().enumerate() {
         if is_front && section.role != Role::FrontMatter {
             is_front = false;
             pen.text.push_str("#show: b.main-matter\n");
+        }
+        if let Some((number, title)) = book.part(index) {
+            let (at, title) = (quoted(&part_place(&number)), escape::text(title));
+            let _ = writeln!(pen.text, "#b.part({}, {at})[{title}]", quoted(&number));
         }
         let _ = writeln!(pen.text, "#include {}", quoted(&path(section)));
     }
@@ -240,6 +244,11 @@ fn main(book: &Book, shared: &mut Shared) -> Sheet {
         pen.text.push_str("#b.word-index()\n");
     }
     pen.sheet("/book.typ".into())
+}
+
+/// The name of a part's page, for links.
+fn part_place(number: &str) -> String {
+    format!("part#{number}")
 }
 
 /// The call that sets the style of all, and the title pages.

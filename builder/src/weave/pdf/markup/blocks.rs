@@ -2,7 +2,7 @@
 
 use super::super::picture;
 use super::escape::{self, quoted};
-use super::{OriginKind, Pen, place, title_level};
+use super::{OriginKind, Pen, part_place, place, title_level};
 use crate::book::{Role, TargetKind};
 use crate::config::Solutions;
 use crate::document::inline::walk_blocks;
@@ -381,6 +381,14 @@ impl Pen<'_> {
         let book = self.book;
         for (index, section) in book.sections.iter().enumerate() {
             self.index = index;
+            if let Some((number, title)) = book.part(index) {
+                let (at, title) = (quoted(&part_place(&number)), escape::text(title));
+                let number = quoted(&number);
+                let _ = writeln!(
+                    self.text,
+                    "  (level: 0, number: {number}, to: {at}, title: [{title}]),"
+                );
+            }
             let level = title_level(section);
             let number = section.number.as_deref();
             self.entry(level, number, Some(&section.slug), &section.document.title);
