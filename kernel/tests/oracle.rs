@@ -7,7 +7,7 @@
 mod rules;
 mod session;
 
-use kernel::engine::{Backend, ErrorKind};
+use kernel::engine::{Backend, CellError, ErrorKind};
 use rules::*;
 use session::{Seen, Session};
 use std::process::ExitCode;
@@ -62,7 +62,11 @@ fn compare(session: &mut Session, cell: &Cell) -> Option<String> {
         Evcxr::SameKind => same_kind(&cell.gives, &session.see(&cell.code())),
         Evcxr::Typed(typed) => {
             let mut seen = session.see(&cell.code());
-            if matches!(&seen.value, Err(error) if error.kind == ErrorKind::Compile) {
+            // Where `rust-src` is not installed it finds few types, and says so in two ways.
+            let is_untyped = |error: &CellError| {
+                error.kind == ErrorKind::Compile || error.message.contains("explicit type")
+            };
+            if seen.value.as_ref().is_err_and(is_untyped) {
                 seen = session.see(&filled_in(typed));
             }
             cell.gives.mismatch(&seen)

@@ -153,7 +153,7 @@ macro_rules! each_rule {
                 ok("x", "\"2!\""),
                 ok("let (a, mut b) = (1, 2);", "").typed("let (a, mut b): (i32, i32) = (1, 2);"),
                 ok("b += a; b", "3"),
-                ok("let Some(c) = Some(4) else { panic!() };", ""),
+                ok("let Some(c) = Some(4) else { panic!() };", "").typed("let c: i32 = 4;"),
                 ok("c", "4"),
                 // A name of a block is not a name of the session.
                 ok("{ let x = 5; let _ = x; }", "").differs(Gives::Value("()"), UNIT),
