@@ -64,7 +64,8 @@ fn compare(session: &mut Session, cell: &Cell) -> Option<String> {
             let mut seen = session.see(&cell.code());
             // Where `rust-src` is not installed it finds few types, and says so in two ways.
             let is_untyped = |error: &CellError| {
-                error.kind == ErrorKind::Compile || error.message.contains("explicit type")
+                error.kind == ErrorKind::Compile
+                    || error.message.contains("explicit type")
             };
             if seen.value.as_ref().is_err_and(is_untyped) {
                 seen = session.see(&filled_in(typed));

@@ -524,7 +524,11 @@ impl<'a> Reader<'a> {
                 Event::End(_) => break,
                 Event::Text(text) => {
                     // A formula before the fence can make text of what the scanner read as running.
-                    let text = self.restored(&text, &range);
+                    let is_verbatim = self.masked.get(range.clone()) == Some(&*text);
+                    let text = match is_verbatim {
+                        true => self.source[range.clone()].to_owned(),
+                        false => self.restored(&text, &range),
+                    };
                     let mut at = range.start;
                     for line in text.split_inclusive('\n') {
                         if code.is_empty() && starts.is_empty() || code.ends_with('\n') {
