@@ -21,6 +21,7 @@ use jupyter_protocol::{
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -56,15 +57,17 @@ async fn serve(connection: &ConnectionInfo, config: EngineConfig) -> anyhow::Res
     let replies = Replies { out: sockets.out.clone() };
     let known = Arc::new(Known {
         index: Mutex::default(),
+        reading: Mutex::default(),
         history: Mutex::new(History::open(&config.cache_dir.join("history"))),
     });
     if let Some(source) = config.prelude.as_ref().map(|prelude| prelude.source.clone()) {
-        let known = known.clone();
-        std::thread::spawn(move || {
+        let reader = known.clone();
+        let reading = std::thread::spawn(move || {
             let mut index = Index::default();
             index.read_crate(&source);
-            known.index().take_over(index);
+            reader.index().take_over(index);
         });
+        *known.reading() = Some(reading);
     }
     let worker = {
         let (stop, replies, known) = (stop.clone(), replies.clone(), known.clone());
@@ -149,12 +152,26 @@ fn control(request: &JupyterMessage, stop: &Stop, replies: &Replies) -> After {
 /// What is answered from while a cell runs.
 struct Known {
     index: Mutex<Index>,
+    /// Reads the crate's items into the index, from the start of the kernel on.
+    reading: Mutex<Option<JoinHandle<()>>>,
     history: Mutex<History>,
 }
 
 impl Known {
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index with the crate's items in it: who asks at once waits until they are read.
+    fn whole_index(&self) -> MutexGuard<'_, Index> {
+        let reading = self.reading().take();
+        // Without them, what is known answers.
+        let _ = reading.map(JoinHandle::join);
+        self.index()
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
@@ -170,13 +187,14 @@ fn answer(request: &JupyterMessage, replies: &Replies, known: &Known) {
             Some(complete::is_complete(&asked.code).into())
         }
         JupyterMessageContent::CompleteRequest(asked) => {
-            let (matches, range) = known.index().complete(&asked.code, asked.cursor_pos);
+            let (matches, range) =
+                known.whole_index().complete(&asked.code, asked.cursor_pos);
             let (cursor_start, cursor_end) = (range.start, range.end);
             let rest = CompleteReply::default();
             Some(CompleteReply { matches, cursor_start, cursor_end, ..rest }.into())
         }
         JupyterMessageContent::InspectRequest(asked) => {
-            let found = known.index().inspect(&asked.code, asked.cursor_pos);
+            let found = known.whole_index().inspect(&asked.code, asked.cursor_pos);
             let data = found.as_deref().map(explanation);
             let (found, data) = (data.is_some(), data.unwrap_or_default());
             Some(InspectReply { found, data, ..InspectReply::default() }.into())
