@@ -246,11 +246,13 @@ fn line_differs(old: &str, new: &str, approx: f64, content: Content) -> Option<S
     let mut worst: Option<f64> = None;
     for (a, b) in old.iter().zip(&new) {
         match (a, b) {
-            (Token::Number(a), Token::Number(b)) => {
+            (Token::Number(a, unit), Token::Number(b, other)) => {
                 let (distance, size) = ((a - b).abs(), a.abs().max(b.abs()));
                 let is_same = a == b || a.is_nan() && b.is_nan();
-                if !is_same && !(distance <= content.zero() || distance <= approx * size)
-                {
+                // Between two roundings there may be nothing but the last bit.
+                let is_rounding = unit == other && distance < 1.5 * unit;
+                let is_near = distance <= content.zero() || distance <= approx * size;
+                if !(is_same || is_rounding || is_near) {
                     worst = Some(worst.unwrap_or(0.0).max(distance / size));
                 }
             }
@@ -313,7 +315,8 @@ fn points(path: &str) -> (String, Vec<f64>) {
 
 #[derive(Debug, PartialEq)]
 enum Token<'a> {
-    Number(f64),
+    /// Its value, and the unit of its last digit if it has at least three behind the point.
+    Number(f64, f64),
     Text(&'a str),
 }
 
@@ -336,10 +339,12 @@ fn tokens(line: &str, content: Content) -> Vec<Token<'_>> {
             while digit(at) {
                 at += 1;
             }
+            let mut decimals = 0;
             if bytes.get(at) == Some(&b'.') && digit(at + 1) {
                 at += 1;
                 while digit(at) {
                     at += 1;
+                    decimals += 1;
                 }
             }
             let exponent = matches!(bytes.get(at), Some(b'e' | b'E'));
@@ -349,8 +354,12 @@ fn tokens(line: &str, content: Content) -> Vec<Token<'_>> {
                 while digit(at) {
                     at += 1;
                 }
+                // `1.234e-3`: the power counts as well.
+                decimals = 0;
             }
-            found.push(Token::Number(line[start..at].parse().unwrap_or(f64::NAN)));
+            let unit = if decimals < 3 { 0.0 } else { 0.1_f64.powi(decimals) };
+            let value = line[start..at].parse().unwrap_or(f64::NAN);
+            found.push(Token::Number(value, unit));
         } else if is_word(bytes[at]) {
             while at < bytes.len()
                 && (is_word(bytes[at]) || content == Content::Text && digit(at))
@@ -384,6 +393,9 @@ mod tests {
             "line 2: recorded `loss 0.5`, got `loss 0.6` (off by 1.7e-1, allowed 1e-2)"
         );
         assert_eq!(differ("loss 0.5", "loss 0.6", 0.2), None);
+        assert_eq!(differ("loss 0.813", "loss 0.814", 1e-4), None, "a rounding");
+        assert!(differ("loss 0.813", "loss 0.815", 1e-4).is_some());
+        assert!(differ("loss 0.813e2", "loss 0.814e2", 1e-4).is_some());
         for (old, new) in
             [("a 1", "b 1"), ("1", "1\n2"), ("f32", "f64"), ("1", "x"), ("x 1", "x -1")]
         {
