@@ -77,7 +77,9 @@ pub fn weave(
         }
         let page = page_data(book, index, downloads, body);
         let page = templates.render(book, downloads, "page.html", page, Some(index))?;
-        let made = Woven { page, images, words: search::words(book, section) };
+        let digest = blake3::hash(&page.bytes);
+        let words = search::words(book, section);
+        let made = Woven { page, digest, images, words };
         memo.keep(&section.slug, key, made.clone());
         woven.push(made);
     }
@@ -88,7 +90,9 @@ pub fn weave(
     // Several pages may show one image.
     let mut images = BTreeMap::new();
     let mut parts = Vec::new();
+    let mut digests = BTreeMap::new();
     for section in woven {
+        digests.insert(section.page.path.clone(), section.digest);
         files.push(section.page);
         images.extend(section.images.into_iter().map(|image| (image.path, image.bytes)));
         parts.push(section.words);
@@ -126,7 +130,7 @@ pub fn weave(
         files.push(OutFile { path, ..file });
     }
     files.push(offline::manifest(book));
-    files.push(offline::worker(&files, theme));
+    files.push(offline::worker(&files, &digests, theme));
     Ok(files)
 }
 

@@ -23,6 +23,8 @@ pub struct Memo {
 /// What a section becomes.
 #[derive(Debug, Clone)]
 pub(super) struct Woven {
+    /// Of the page's bytes.
+    pub(super) digest: Hash,
     pub(super) page: OutFile,
     /// The images that it shows by their address.
     pub(super) images: Vec<OutFile>,

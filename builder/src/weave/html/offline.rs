@@ -4,6 +4,8 @@ use crate::book::Book;
 use crate::digest::part;
 use crate::weave::{OutFile, Theme};
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What a device shows when the book is installed.
 pub(super) fn manifest(book: &Book) -> OutFile {
@@ -20,13 +22,21 @@ pub(super) fn manifest(book: &Book) -> OutFile {
 }
 
 /// The worker of this edition: it knows the pages, and what they are shown with.
-pub(super) fn worker(files: &[OutFile], theme: &Theme) -> OutFile {
+/// `digests` spares it to read pages again that have not changed.
+pub(super) fn worker(
+    files: &[OutFile],
+    digests: &BTreeMap<PathBuf, blake3::Hash>,
+    theme: &Theme,
+) -> OutFile {
     let mut edition = blake3::Hasher::new();
     let mut names = Vec::new();
     for file in files {
         let name = file.path.to_string_lossy().replace('\\', "/");
         part(&mut edition, name.as_bytes());
-        part(&mut edition, &file.bytes);
+        match digests.get(&file.path) {
+            Some(digest) => part(&mut edition, digest.as_bytes()),
+            None => part(&mut edition, &file.bytes),
+        }
         // Letters that few pages have are kept when a page asks for them.
         if !name.ends_with("-more.woff2") && !name.ends_with(".txt") {
             names.push(name);
