@@ -2,9 +2,10 @@
 //!
 //! The same book gives the same bytes.
 
+use super::html::svg::without;
 use super::html::{self, Format, Page, escape, root_of};
 use super::math::MathMl;
-use super::{OutFile, Theme};
+use super::{OutFile, Theme, image, reference, zip_options};
 use crate::book::{Book, Role};
 use crate::diagnostic::Diagnostic;
 use crate::document::Span;
@@ -102,7 +103,7 @@ fn leaves(
         leaves.push(Leaf {
             slug: section.slug.clone(),
             title,
-            part: book.part(index).map(|(n, title)| format!("Part {n}: {title}")),
+            part: reference::part_title(book, index),
             role: section.role,
             xhtml,
             pictures: body.pictures,
@@ -199,19 +200,6 @@ fn older(html: &str) -> String {
     out + rest
 }
 
-/// The attributes of a tag that have these names, and the tag without them.
-fn without(tag: &str, names: &[&str]) -> (String, String) {
-    let (mut taken, mut tag) = (String::new(), tag.to_owned());
-    for name in names {
-        let Some(start) = tag.find(&format!(" {name}=\"")) else { continue };
-        let value = start + name.len() + 3;
-        let end = tag[value..].find('"').map_or(tag.len(), |at| value + at + 1);
-        taken.push_str(&tag[start..end]);
-        tag.replace_range(start..end, "");
-    }
-    (taken, tag)
-}
-
 fn cover(book: &Book) -> (String, String) {
     let config = &book.config;
     let line = |class: &str, text: &Option<String>| {
@@ -281,10 +269,7 @@ fn packed(
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    // No times of this build: the same book gives the same bytes.
-    let deflated = zip::write::SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Deflated)
-        .last_modified_time(zip::DateTime::default());
+    let deflated = zip_options();
     // First and as it is: by it a file is known for an e-book.
     let stored = deflated.compression_method(zip::CompressionMethod::Stored);
     let mut put = |path: &str, bytes: &[u8], options| {
@@ -398,10 +383,7 @@ fn mime(path: &str) -> &'static str {
     match path.rsplit('.').next().unwrap_or_default() {
         "css" => "text/css",
         "woff2" => "font/woff2",
-        "jpg" | "jpeg" => "image/jpeg",
-        "gif" => "image/gif",
-        "webp" => "image/webp",
-        _ => "image/png",
+        _ => image::mime(path),
     }
 }
 

@@ -6,11 +6,11 @@ mod memo;
 mod offline;
 mod rust;
 mod search;
-mod svg;
+pub(super) mod svg;
 
 use super::image::Image;
 use super::math::MathMl;
-use super::{OutFile, Theme};
+use super::{OutFile, Theme, reference};
 use crate::book::{Book, Role, Section};
 use crate::config::Version;
 use crate::diagnostic::Diagnostic;
@@ -313,9 +313,8 @@ fn navigation(book: &Book, has_index: bool, current: Option<usize>) -> Vec<Entry
     let mut entries: Vec<Entry> = Vec::new();
     for (index, section) in book.sections.iter().enumerate() {
         let link = Link::to(book, index);
-        let part = book.part(index);
         let entry = Entry {
-            part: part.map(|(number, title)| format!("Part {number}: {title}")),
+            part: reference::part_title(book, index),
             url: Some(link.url),
             number: link.number,
             title: link.title,

@@ -32,12 +32,17 @@ impl Image {
 
     /// Its MIME type, by the name.
     pub(super) fn mime(&self) -> &'static str {
-        match self.path.rsplit('.').next().unwrap_or("") {
-            "svg" => "image/svg+xml",
-            "jpg" | "jpeg" => "image/jpeg",
-            "gif" => "image/gif",
-            "webp" => "image/webp",
-            _ => "image/png",
-        }
+        mime(&self.path)
+    }
+}
+
+/// The MIME type of an image, by its name.
+pub(super) fn mime(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or("") {
+        "svg" => "image/svg+xml",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        _ => "image/png",
     }
 }

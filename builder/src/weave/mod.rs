@@ -20,6 +20,13 @@ pub struct OutFile {
     pub bytes: Vec<u8>,
 }
 
+/// How files of an archive are packed. No times of this build: the same files give the same bytes.
+fn zip_options() -> zip::write::SimpleFileOptions {
+    zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated)
+        .last_modified_time(zip::DateTime::default())
+}
+
 /// Templates, style sheets and fonts: the ones this program carries, each replaceable by a file of
 /// the same name in the book's own `theme` folder.
 #[derive(Debug, Clone, Default)]

@@ -52,10 +52,7 @@ pub fn weave(book: &Book, outputs: &[SectionOutputs], index: usize) -> Vec<u8> {
 /// Never: writing to memory does not fail.
 pub fn zip(files: &[OutFile]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    // No times of this build: the same notebooks give the same bytes.
-    let options = zip::write::SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Deflated)
-        .last_modified_time(zip::DateTime::default());
+    let options = super::zip_options();
     for file in files {
         let name = file.path.to_string_lossy().replace('\\', "/");
         zip.start_file(name, options).expect("writing to memory");

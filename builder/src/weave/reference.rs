@@ -53,6 +53,11 @@ pub(super) fn solution_title(section: &Section, exercise: Option<usize>) -> Stri
     format!("Solution to Exercise {}", number.unwrap_or_else(|| exercise.to_string()))
 }
 
+/// `Part I: Foundations`, if one begins with the section at `index`.
+pub(super) fn part_title(book: &Book, index: usize) -> Option<String> {
+    book.part(index).map(|(number, title)| format!("Part {number}: {title}"))
+}
+
 /// A line of a list of pages.
 pub(super) struct Listed {
     /// 1 for a page, 2 for what stands on it or below it.

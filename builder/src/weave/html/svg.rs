@@ -17,14 +17,20 @@ pub(super) fn inlined(file: &str, prefix: &str) -> Option<String> {
 /// The drawing without what it says of itself to those who do not see it.
 pub(super) fn without_words(svg: &str) -> String {
     let (opening, rest) = svg.split_at(svg.find('>').unwrap_or(svg.len()));
-    let mut opening = opening.to_owned();
-    for name in [" role=\"", " aria-label=\""] {
-        let Some(start) = opening.find(name) else { continue };
-        let value = start + name.len();
-        let end = opening[value..].find('"').map_or(opening.len(), |at| value + at + 1);
-        opening.replace_range(start..end, "");
+    without(opening, &["role", "aria-label"]).1 + rest
+}
+
+/// The attributes of a tag that have these names, and the tag without them.
+pub(in crate::weave) fn without(tag: &str, names: &[&str]) -> (String, String) {
+    let (mut taken, mut tag) = (String::new(), tag.to_owned());
+    for name in names {
+        let Some(start) = tag.find(&format!(" {name}=\"")) else { continue };
+        let value = start + name.len() + 3;
+        let end = tag[value..].find('"').map_or(tag.len(), |at| value + at + 1);
+        taken.push_str(&tag[start..end]);
+        tag.replace_range(start..end, "");
     }
-    opening + rest
+    (taken, tag)
 }
 
 fn ids(svg: &str) -> Vec<String> {
