@@ -3,7 +3,7 @@
 
 use super::{
     float::Float,
-    matmul::{Factor, Matrix},
+    matmul::{Factor, Matrix, Onto},
     softmax::{greatest, total},
     vector::vectorised,
 };
@@ -99,7 +99,7 @@ impl Attention {
             for (i, weights) in weights.chunks_exact_mut(queries * keys).enumerate() {
                 let (q, k) =
                     (self.head(q, i, queries, width), self.head(k, i, keys, width));
-                T::product(q, k.t(), weights, keys, false);
+                T::product(q, k.t(), Onto::Nothing, weights, keys);
                 if let Some(mask) = mask {
                     mask.hide([b, i], keys, weights);
                 }
@@ -116,9 +116,9 @@ impl Attention {
                 T::product(
                     used,
                     v,
+                    Onto::Nothing,
                     &mut out[i * value_width..],
                     heads * value_width,
-                    false,
                 );
             }
         });
@@ -152,7 +152,7 @@ impl Attention {
                 let weights = &weights[at..][..queries * keys];
                 let g = self.head(g, i, queries, value_width);
                 let v = self.head(v, i, keys, value_width);
-                T::product(g, v.t(), &mut scores, keys, false);
+                T::product(g, v.t(), Onto::Nothing, &mut scores, keys);
                 let used: &[T] = if factors.is_empty() {
                     weights
                 } else {
@@ -162,13 +162,19 @@ impl Attention {
                     &room
                 };
                 let used = Matrix::rows(used, [queries, keys]);
-                T::product(used.t(), g, &mut dv[i * value_width..], value_wide, false);
+                T::product(
+                    used.t(),
+                    g,
+                    Onto::Nothing,
+                    &mut dv[i * value_width..],
+                    value_wide,
+                );
                 to_scores(&mut scores, weights, keys, self.scale());
                 let scores = Matrix::rows(&scores, [queries, keys]);
                 let (q, k) =
                     (self.head(q, i, queries, width), self.head(k, i, keys, width));
-                T::product(scores, k, &mut dq[i * width..], wide, false);
-                T::product(scores.t(), q, &mut dk[i * width..], wide, false);
+                T::product(scores, k, Onto::Nothing, &mut dq[i * width..], wide);
+                T::product(scores.t(), q, Onto::Nothing, &mut dk[i * width..], wide);
             }
         });
     }

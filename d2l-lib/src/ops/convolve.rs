@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::direct;
 use super::{
     float::Float,
-    matmul::{Factor, Matrix},
+    matmul::{Factor, Matrix, Onto},
     window::{SLACK, Window},
     winograd,
 };
@@ -190,9 +190,15 @@ impl Convolution {
                 let columns = self.columns(images, &mut room);
                 let columns = Matrix::rows(columns, [rows, count * seen]);
                 if count == 1 {
-                    T::product(weight, columns, out, seen, false);
+                    T::product(weight, columns, Onto::Nothing, out, seen);
                 } else {
-                    T::product(weight, columns, &mut results, count * seen, false);
+                    T::product(
+                        weight,
+                        columns,
+                        Onto::Nothing,
+                        &mut results,
+                        count * seen,
+                    );
                     for (i, out) in out.chunks_exact_mut(self.output()).enumerate() {
                         for (channel, out) in out.chunks_exact_mut(seen).enumerate() {
                             let at = (channel * count + i) * seen;
@@ -238,10 +244,10 @@ impl Convolution {
                 let g = self.side_by_side(g, &mut g_room);
                 let g = Matrix::rows(g, [self.channels[1], count * seen]);
                 if self.is_plain() && count == 1 {
-                    T::product(weight, g, out, seen, false);
+                    T::product(weight, g, Onto::Nothing, out, seen);
                     continue;
                 }
-                T::product(weight, g, &mut room, count * seen, false);
+                T::product(weight, g, Onto::Nothing, &mut room, count * seen);
                 out.fill(T::default());
                 for (i, out) in out.chunks_exact_mut(self.input()).enumerate() {
                     let columns = &room[i * seen..];
@@ -340,7 +346,7 @@ impl Convolution {
                     let columns = Matrix::rows(self.columns(x, &mut room), [rows, wide]);
                     let g =
                         Matrix::rows(self.side_by_side(g, &mut g_room), [outputs, wide]);
-                    T::product(g, columns.t(), &mut sum, rows, true);
+                    T::product(g, columns.t(), Onto::Itself, &mut sum, rows);
                 }
             }
             sums.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(sum);

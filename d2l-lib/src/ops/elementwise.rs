@@ -5,6 +5,11 @@
 //! compiled once for each type of elements.
 
 use super::vector::vectorised;
+#[cfg(target_arch = "x86_64")]
+use super::{
+    tile,
+    vector::{Level, level},
+};
 use crate::{
     autograd::record,
     device::threads,
@@ -299,11 +304,17 @@ pub(crate) fn copy(x: &Tensor) -> Tensor {
             let values = x.storage.read::<T>();
             let values = &values[x.layout.offset..];
             Tensor::filled(x.layout.shape, |out: &mut [T]| {
-                let grain = GRAIN.div_ceil(rows * columns);
-                threads::rows_mut(out, rows * columns, grain, &|first, out| {
-                    let matrices = out.chunks_exact_mut(rows * columns);
-                    for (i, out) in (first..).zip(matrices) {
-                        transpose(&values[i * rows * columns..], rows, columns, out);
+                let grain = GRAIN.div_ceil(columns).next_multiple_of(SIDE);
+                threads::rows_mut(out, columns, grain, &|first, mut out| {
+                    // These rows may be of several matrices.
+                    let mut row = first;
+                    while !out.is_empty() {
+                        let (matrix, from) = (row / rows, row % rows);
+                        let count = (rows - from).min(out.len() / columns);
+                        let (now, rest) = out.split_at_mut(count * columns);
+                        let values = &values[matrix * rows * columns + from..];
+                        transpose(values, rows, columns, now);
+                        (row, out) = (row + count, rest);
                     }
                 });
             })
@@ -319,14 +330,30 @@ fn transposed(x: &Tensor) -> Option<[usize; 3]> {
     rows.as_transposed().filter(|[_, rows, columns]| *rows > 1 && *columns > 1)
 }
 
-/// Writes the transpose of `values`, in blocks that the cache holds.
-fn transpose<T: Element>(values: &[T], rows: usize, columns: usize, out: &mut [T]) {
-    const SIDE: usize = 16;
+/// The side of the blocks in which matrices are transposed.
+const SIDE: usize = 16;
+
+/// Writes rows of `columns` elements: columns of `values`, whose elements are `step` apart.
+fn transpose<T: Element>(values: &[T], step: usize, columns: usize, out: &mut [T]) {
+    #[cfg(target_arch = "x86_64")]
+    if T::DTYPE == DType::F32 && level() == Level::Avx512 {
+        // SAFETY: `T` is `f32`, as its dtype says, and `level` found AVX-512.
+        return unsafe {
+            let (from, to) = (values.as_ptr().cast(), out.as_mut_ptr().cast());
+            tile::transpose(
+                std::slice::from_raw_parts(from, values.len()),
+                step,
+                columns,
+                std::slice::from_raw_parts_mut(to, out.len()),
+            )
+        };
+    }
+    let rows = out.len() / columns;
     for row in (0..rows).step_by(SIDE) {
         for column in (0..columns).step_by(SIDE) {
             for i in row..rows.min(row + SIDE) {
                 for j in column..columns.min(column + SIDE) {
-                    out[i * columns + j] = values[j * rows + i];
+                    out[i * columns + j] = values[j * step + i];
                 }
             }
         }

@@ -2,7 +2,13 @@
 
 use std::ops::Range;
 
-use super::{float::Float, number::Number, vector::vectorised};
+#[cfg(target_arch = "x86_64")]
+use super::gemm;
+use super::{
+    float::Float,
+    number::Number,
+    vector::{Level, level, vectorised},
+};
 use crate::{
     device::threads,
     dtype::DType,
@@ -50,7 +56,7 @@ fn products<T: Factor>(a: &Tensor, b: &Tensor, batch: &[usize]) -> Tensor {
         if batch.is_empty() {
             let a = matrix_at(a_values, &a_layout, a_layout.offset);
             let b = matrix_at(b_values, &b_layout, b_layout.offset);
-            return product(a, b, out);
+            return shared_product(a, b, Onto::Nothing, out);
         }
         // Walk the leading axes only: one element of these layouts is one matrix.
         let leading = |layout: &Layout| Layout { shape: Shape::new(batch), ..*layout };
@@ -65,7 +71,8 @@ fn products<T: Factor>(a: &Tensor, b: &Tensor, batch: &[usize]) -> Tensor {
         if starts.len() < threads::num_threads() {
             for (&[i, j], out) in starts.iter().zip(out.chunks_exact_mut(m * n)) {
                 let a = matrix_at(a_values, &a_layout, i);
-                product(a, matrix_at(b_values, &b_layout, j), out);
+                let b = matrix_at(b_values, &b_layout, j);
+                shared_product(a, b, Onto::Nothing, out);
             }
             return;
         }
@@ -73,7 +80,8 @@ fn products<T: Factor>(a: &Tensor, b: &Tensor, batch: &[usize]) -> Tensor {
             for (&[i, j], out) in starts[first..].iter().zip(out.chunks_exact_mut(m * n))
             {
                 let a = matrix_at(a_values, &a_layout, i);
-                T::product(a, matrix_at(b_values, &b_layout, j), out, n, false);
+                let b = matrix_at(b_values, &b_layout, j);
+                T::product(a, b, Onto::Nothing, out, n);
             }
         });
     })
@@ -96,11 +104,8 @@ pub(crate) fn affine<T: Factor + Float>(
         }
         let x = matrix_at(&x_values, &x.layout, x.layout.offset);
         let weight = matrix_at(&weights, &weight.layout, weight.layout.offset);
-        shared_product(x, weight.t(), out, &|rows| {
-            if !bias.is_empty() {
-                add_to_rows(rows, bias);
-            }
-        });
+        let onto = if bias.is_empty() { Onto::Nothing } else { Onto::Row(bias) };
+        shared_product(x, weight.t(), onto, out);
     })
 }
 
@@ -141,43 +146,79 @@ impl<'a, T> Matrix<'a, T> {
         Matrix::new(values, shape, [shape[1], 1])
     }
 
+    fn is_small_with(self, other: Matrix<T>) -> bool {
+        self.shape[0] * self.shape[1] * other.shape[1] <= SMALL
+    }
+
     pub(crate) fn t(self) -> Matrix<'a, T> {
         let ([rows, columns], [s, t]) = (self.shape, self.steps);
         Matrix { shape: [columns, rows], steps: [t, s], ..self }
     }
 
     fn some_rows(self, range: Range<usize>) -> Matrix<'a, T> {
-        let values = &self.values[(range.start * self.steps[0]).min(self.values.len())..];
-        Matrix { values, shape: [range.len(), self.shape[1]], ..self }
+        let columns = self.shape[1];
+        self.part(range, 0..columns)
+    }
+
+    /// These rows and columns.
+    pub(super) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Matrix<'a, T> {
+        debug_assert!(rows.end <= self.shape[0] && columns.end <= self.shape[1]);
+        let start = rows.start * self.steps[0] + columns.start * self.steps[1];
+        let values = &self.values[start.min(self.values.len())..];
+        Matrix { values, shape: [rows.len(), columns.len()], ..self }
     }
 }
 
-/// Writes `a × b`, row after row, shared among threads.
-pub(crate) fn product<T: Factor>(a: Matrix<T>, b: Matrix<T>, out: &mut [T]) {
-    shared_product(a, b, out, &|_| {});
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Onto<'a, T> {
+    Nothing,
+    /// What is there.
+    Itself,
+    /// These numbers, one for each column.
+    Row(&'a [T]),
 }
 
-/// Writes `a × b`, row after row, and calls `finish` with runs of finished rows.
+impl<'a, T> Onto<'a, T> {
+    /// The same for some of the columns.
+    pub(super) fn columns(self, range: Range<usize>) -> Onto<'a, T> {
+        match self {
+            Onto::Row(row) => Onto::Row(&row[range]),
+            onto => onto,
+        }
+    }
+}
+
+impl<'a, T: Float> Onto<'a, T> {
+    /// The same, if the elements are `f32`.
+    pub(super) fn as_f32(self) -> Option<Onto<'a, f32>> {
+        Some(match self {
+            Onto::Nothing => Onto::Nothing,
+            Onto::Itself => Onto::Itself,
+            Onto::Row(row) => Onto::Row(T::as_f32(row)?),
+        })
+    }
+}
+
+/// Writes `onto + a × b`, row after row, shared among threads.
 pub(crate) fn shared_product<T: Factor>(
     a: Matrix<T>,
     b: Matrix<T>,
+    onto: Onto<T>,
     out: &mut [T],
-    finish: &(dyn Fn(&mut [T]) + Sync),
 ) {
     let ([m, k], [_, n]) = (a.shape, b.shape);
     let threads = threads::num_threads();
-    if m * n * k < SHARED || threads == 1 {
-        T::product(a, b, out, n, false);
-        return finish(out);
+    if m * n * k < SHARED || threads == 1 || T::shares() {
+        return T::product(a, b, onto, out, n);
     }
-    // Each part packs what it needs of the other operand, so parts are few; the longer side
+    // Each part lays out what it needs of the other operand, so parts are few; the longer side
     // is cut.
     if m >= n || m >= 32 * threads {
         let grain = m.div_ceil(threads).next_multiple_of(8);
         threads::blocks_mut(out, n, grain, &|first, out| {
             let a = a.some_rows(first..first + out.len() / n);
-            T::product(a, b, out, n, false);
-            finish(out);
+            T::product(a, b, onto, out, n);
         });
     } else {
         let grain = n.div_ceil(threads).next_multiple_of(16);
@@ -185,13 +226,11 @@ pub(crate) fn shared_product<T: Factor>(
         assert!(out.len() == m * n, "the product has {m}·{n} elements");
         threads::run(n.div_ceil(grain), &|i| {
             let range = i * grain..n.min((i + 1) * grain);
+            let b = b.part(0..k, range.clone());
             // SAFETY: the parts write disjoint columns of `out`, which is borrowed until all
             // have ended.
-            unsafe {
-                columns.write(a, b.t().some_rows(range.clone()).t(), range.start, n)
-            };
+            unsafe { columns.write(a, b, onto.columns(range.clone()), range.start, n) };
         });
-        finish(out);
     }
 }
 
@@ -205,111 +244,175 @@ struct Columns<T> {
 unsafe impl<T: Send> Sync for Columns<T> {}
 
 impl<T: Factor> Columns<T> {
-    /// Writes `a × b` to the columns from `first` on of rows of `n`.
+    /// Writes `onto + a × b` to the columns from `first` on of rows of `n`.
     ///
     /// # Safety
     /// Nobody else may use these columns meanwhile.
-    unsafe fn write(&self, a: Matrix<T>, b: Matrix<T>, first: usize, n: usize) {
+    unsafe fn write(
+        &self,
+        a: Matrix<T>,
+        b: Matrix<T>,
+        onto: Onto<T>,
+        first: usize,
+        n: usize,
+    ) {
         let rows = a.shape[0];
         assert!(first + b.shape[1] <= n && rows * n <= self.length);
         // SAFETY: the assertion says that the columns exist; the caller has them alone.
-        unsafe { T::product_at(a, b, self.out.add(first), n, false) };
+        unsafe { T::product_at(a, b, onto, self.out.add(first), n) };
     }
 }
 
 /// An element type with a product of matrices.
 pub(crate) trait Factor: Number + Default {
-    /// Writes `a × b` to `out`, whose rows are `step` apart, or adds it.
+    /// Whether products share their work among threads themselves.
+    fn shares() -> bool {
+        false
+    }
+
+    /// Writes `onto + a × b` to `out`, whose rows are `step` apart.
     fn product(
         a: Matrix<Self>,
         b: Matrix<Self>,
+        onto: Onto<Self>,
         out: &mut [Self],
         step: usize,
-        add: bool,
     ) {
-        let (m, n) = (a.shape[0], b.shape[1]);
+        let ([m, k], [inner, n]) = (a.shape, b.shape);
+        assert!(k == inner, "inner lengths {k} and {inner} differ");
+        if let Onto::Row(row) = onto {
+            assert!(row.len() == n, "one number for each of {n} columns");
+        }
         if m * n > 0 {
             assert!(n <= step && (m - 1) * step + n <= out.len(), "the product fits");
             // SAFETY: all rows are inside `out`.
-            unsafe { Self::product_at(a, b, out.as_mut_ptr(), step, add) };
+            unsafe { Self::product_at(a, b, onto, out.as_mut_ptr(), step) };
         }
     }
 
-    /// Writes `a × b` to rows that start at `out` and are `step` apart, or adds it.
+    /// Writes `onto + a × b` to rows that start at `out` and are `step` apart.
     ///
     /// # Safety
-    /// The rows must be valid for reads and writes.
+    /// The rows must be valid for reads and writes, and the lengths fit.
     unsafe fn product_at(
         a: Matrix<Self>,
         b: Matrix<Self>,
+        onto: Onto<Self>,
         out: *mut Self,
         step: usize,
-        add: bool,
     );
 }
 
-macro_rules! factor {
-    ($type:ty, $gemm:path) => {
-        impl Factor for $type {
-            unsafe fn product_at(
-                a: Matrix<Self>,
-                b: Matrix<Self>,
-                out: *mut Self,
-                step: usize,
-                add: bool,
-            ) {
-                let ([m, k], [inner, n]) = (a.shape, b.shape);
-                assert!(k == inner, "inner lengths {k} and {inner} differ");
-                if m * n * k <= SMALL {
+/// A product by the crate `gemm`, on one thread.
+///
+/// # Safety
+/// As for [`Factor::product_at`].
+macro_rules! packed_product {
+    ($name:ident, $type:ty, $gemm:path) => {
+        unsafe fn $name(
+            a: Matrix<$type>,
+            b: Matrix<$type>,
+            onto: Onto<$type>,
+            out: *mut $type,
+            step: usize,
+        ) {
+            let ([m, k], [_, n]) = (a.shape, b.shape);
+            if let Onto::Row(row) = onto {
+                for i in 0..m {
                     // SAFETY: the caller promises that the rows are valid.
-                    return unsafe { small_product(a, b, out, step, add) };
+                    unsafe { row.as_ptr().copy_to_nonoverlapping(out.add(i * step), n) };
                 }
-                let steps = |matrix: Matrix<Self>| matrix.steps.map(|step| step as isize);
-                let ([a_row, a_column], [b_row, b_column]) = (steps(a), steps(b));
-                // The transpose of everything, since the kernels write columns.
-                // SAFETY: `Matrix::new` checked that all elements of both operands exist,
-                // the caller promises the same of the result, and nothing else borrows it.
-                unsafe {
-                    $gemm()(
-                        n,
-                        m,
-                        k,
-                        out,
-                        step as isize,
-                        1,
-                        add,
-                        b.values.as_ptr(),
-                        b_row,
-                        b_column,
-                        a.values.as_ptr(),
-                        a_row,
-                        a_column,
-                        1.0,
-                        1.0,
-                        false,
-                        false,
-                        false,
-                        gemm_common::Parallelism::None,
-                    );
-                }
+            }
+            let steps = |matrix: Matrix<$type>| matrix.steps.map(|step| step as isize);
+            let ([a_row, a_column], [b_row, b_column]) = (steps(a), steps(b));
+            // The transpose of everything, since the kernels write columns.
+            // SAFETY: `Matrix::new` checked that all elements of both operands exist, the
+            // caller promises the same of the result, and nothing else borrows it.
+            unsafe {
+                $gemm()(
+                    n,
+                    m,
+                    k,
+                    out,
+                    step as isize,
+                    1,
+                    !matches!(onto, Onto::Nothing),
+                    b.values.as_ptr(),
+                    b_row,
+                    b_column,
+                    a.values.as_ptr(),
+                    a_row,
+                    a_column,
+                    1.0,
+                    1.0,
+                    false,
+                    false,
+                    false,
+                    gemm_common::Parallelism::None,
+                );
             }
         }
     };
 }
 
-factor!(f32, gemm_f32::gemm::f32::get_gemm_fn);
-factor!(f64, gemm_f64::gemm::f64::get_gemm_fn);
+packed_product!(packed_f32, f32, gemm_f32::gemm::f32::get_gemm_fn);
+packed_product!(packed_f64, f64, gemm_f64::gemm::f64::get_gemm_fn);
+
+impl Factor for f32 {
+    fn shares() -> bool {
+        cfg!(target_arch = "x86_64") && level() == Level::Avx512
+    }
+
+    unsafe fn product_at(
+        a: Matrix<Self>,
+        b: Matrix<Self>,
+        onto: Onto<Self>,
+        out: *mut Self,
+        step: usize,
+    ) {
+        if a.is_small_with(b) {
+            // SAFETY: the caller promises the same.
+            return unsafe { small_product(a, b, onto, out, step) };
+        }
+        #[cfg(target_arch = "x86_64")]
+        if Self::shares() {
+            // SAFETY: there is AVX-512; the caller promises the rest.
+            return unsafe { gemm::product(a, b, onto, out, step) };
+        }
+        // SAFETY: the caller promises the same.
+        unsafe { packed_f32(a, b, onto, out, step) }
+    }
+}
+
+impl Factor for f64 {
+    unsafe fn product_at(
+        a: Matrix<Self>,
+        b: Matrix<Self>,
+        onto: Onto<Self>,
+        out: *mut Self,
+        step: usize,
+    ) {
+        // SAFETY: the caller promises the same.
+        unsafe {
+            if a.is_small_with(b) {
+                small_product(a, b, onto, out, step)
+            } else {
+                packed_f64(a, b, onto, out, step)
+            }
+        }
+    }
+}
 
 impl Factor for i64 {
     unsafe fn product_at(
         a: Matrix<Self>,
         b: Matrix<Self>,
+        onto: Onto<Self>,
         out: *mut Self,
         step: usize,
-        add: bool,
     ) {
         // SAFETY: the caller promises the same.
-        unsafe { small_product(a, b, out, step, add) }
+        unsafe { small_product(a, b, onto, out, step) }
     }
 }
 
@@ -320,16 +423,18 @@ impl Factor for i64 {
 unsafe fn small_product<T: Number + Default>(
     a: Matrix<T>,
     b: Matrix<T>,
+    onto: Onto<T>,
     out: *mut T,
     step: usize,
-    add: bool,
 ) {
     let ([m, k], [_, n]) = (a.shape, b.shape);
     for i in 0..m {
         // SAFETY: the caller promises that the rows exist; they do not overlap operands.
         let out = unsafe { std::slice::from_raw_parts_mut(out.add(i * step), n) };
-        if !add {
-            out.fill(T::default());
+        match onto {
+            Onto::Nothing => out.fill(T::default()),
+            Onto::Itself => {}
+            Onto::Row(row) => out.copy_from_slice(row),
         }
         for l in 0..k {
             let factor = a.values[i * a.steps[0] + l * a.steps[1]];
@@ -349,17 +454,6 @@ vectorised! {
     fn add_multiple[T: Number][T](out: &mut [T], factor: T, row: &[T]) {
         for (out, &value) in out.iter_mut().zip(row) {
             *out = out.plus(factor.times(value));
-        }
-    }
-}
-
-vectorised! {
-    /// Adds a vector to every row.
-    pub(crate) fn add_to_rows[T: Float][T](rows: &mut [T], vector: &[T]) {
-        for row in rows.chunks_exact_mut(vector.len()) {
-            for (out, &value) in row.iter_mut().zip(vector) {
-                *out = out.plus(value);
-            }
         }
     }
 }

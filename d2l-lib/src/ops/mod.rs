@@ -10,6 +10,8 @@ pub(crate) mod direct;
 pub(crate) mod elementwise;
 pub(crate) mod float;
 pub(crate) mod gather;
+#[cfg(target_arch = "x86_64")]
+mod gemm;
 pub(crate) mod matmul;
 pub(crate) mod normalize;
 pub(crate) mod number;
@@ -18,6 +20,8 @@ pub(crate) mod pool;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
+#[cfg(target_arch = "x86_64")]
+mod tile;
 pub(crate) mod vector;
 pub(crate) mod window;
 pub(crate) mod winograd;

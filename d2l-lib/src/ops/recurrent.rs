@@ -7,7 +7,7 @@
 
 use super::{
     float::Float,
-    matmul::{self, Factor, Matrix},
+    matmul::{self, Factor, Matrix, Onto},
     packed::Packed,
     vector::vectorised,
 };
@@ -134,9 +134,7 @@ impl Sequence {
         let packed_input = self.is_small().then(|| Packed::new(weight_input));
         if packed_input.is_none() {
             let x = Matrix::rows(o.x, [times * count, inputs]);
-            matmul::shared_product(x, weight_input, &mut trace.gates, &|rows| {
-                matmul::add_to_rows(rows, &bias);
-            });
+            matmul::shared_product(x, weight_input, Onto::Row(&bias), &mut trace.gates);
         }
         let gates = threads::Shared::new(&mut trace.gates);
         let kept = threads::Shared::new(&mut trace.kept);
@@ -155,8 +153,7 @@ impl Sequence {
                     unsafe { (gates.part(at * rows, m * rows), out.part(at * h, m * h)) };
                 if let Some(weight) = &packed_input {
                     let x = &o.x[at * inputs..][..m * inputs];
-                    weight.product(Matrix::rows(x, [m, inputs]), gates, false);
-                    matmul::add_to_rows(gates, &bias);
+                    weight.product(Matrix::rows(x, [m, inputs]), Onto::Row(&bias), gates);
                 }
                 // Where the step before is; of the first step, nowhere.
                 let last = s.checked_sub(1).map(|s| self.time(s) * count + from);
@@ -168,17 +165,17 @@ impl Sequence {
                 let state = Matrix::rows(before, [m, h]);
                 match kind {
                     Kind::Rnn => {
-                        weight_hidden.product(state, gates, true);
+                        weight_hidden.product(state, Onto::Itself, gates);
                         rnn_forward(gates, hidden);
                     }
                     Kind::Gru => {
-                        weight_hidden.product(state, &mut room, false);
+                        weight_hidden.product(state, Onto::Nothing, &mut room);
                         // SAFETY: as for `gates`.
                         let kept = unsafe { kept.part(at * h, m * h) };
                         gru_forward(h, gates, &room, new_bias, before, kept, hidden);
                     }
                     Kind::Lstm => {
-                        weight_hidden.product(state, gates, true);
+                        weight_hidden.product(state, Onto::Itself, gates);
                         // SAFETY: as for `gates` and `before`.
                         let (kept, cell) = unsafe {
                             (kept.part(at * h, m * h), cells.part(at * h, m * h))
@@ -249,7 +246,7 @@ impl Sequence {
                         // SAFETY: as above.
                         let kept = unsafe { kept.part(at * h, m * h) };
                         gru_backward(h, gates, before, kept, flowing);
-                        lower.product(Matrix::rows(kept, [m, h]), flowing, true);
+                        lower.product(Matrix::rows(kept, [m, h]), Onto::Itself, flowing);
                     }
                     Kind::Lstm => {
                         let cell_before = match last {
@@ -263,7 +260,8 @@ impl Sequence {
                 }
                 let gradients = Matrix::new(gates, [m, direct], [rows, 1]);
                 // Through the gates all of it flows, but in a GRU some beside them.
-                upper.product(gradients, flowing, kind == Kind::Gru);
+                let onto = if kind == Kind::Gru { Onto::Itself } else { Onto::Nothing };
+                upper.product(gradients, onto, flowing);
             }
         });
     }

@@ -11,7 +11,7 @@
 
 use super::{
     convolve::{Sizes, Turned},
-    matmul::{Factor, Matrix},
+    matmul::{Factor, Matrix, Onto},
     vector::vectorised,
 };
 use crate::device::{Buffer, threads};
@@ -134,7 +134,7 @@ fn convolve_by<const K: usize, const STEP: usize>(
                     &mut products[point * group * tiles * outer..][..rows * outer];
                 let points = Matrix::rows(points, [rows, inner]);
                 let kernels = Matrix::rows(kernels, [inner, outer]);
-                f32::product(points, kernels, products, outer, false);
+                f32::product(points, kernels, Onto::Nothing, products, outer);
             }
             for (image, out) in out.chunks_exact_mut(output).enumerate() {
                 let products = &products[image * tiles * outer..];
@@ -192,7 +192,13 @@ fn to_weight_by<const K: usize, const STEP: usize>(
             let gradients = &gradients[point * group * tiles * outer..][..rows * outer];
             let points = Matrix::rows(points, [rows, inner]).t();
             let gradients = Matrix::rows(gradients, [rows, outer]);
-            f32::product(points, gradients, sums, outer, first > 0);
+            f32::product(
+                points,
+                gradients,
+                if first > 0 { Onto::Itself } else { Onto::Nothing },
+                sums,
+                outer,
+            );
         }
     }
     kernels_out::<K>(&sums, [ci, co], sum);
