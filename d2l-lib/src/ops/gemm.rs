@@ -52,7 +52,8 @@ pub(super) unsafe fn product(
         && (m <= FEW_ROWS && !is_spread
             || m <= 4 * most_rows(n)
             || k * n <= FEW_ELEMENTS);
-    let in_place_a = a.steps.contains(&1);
+    let in_place_a =
+        a.steps[1] == 1 || a.steps[0] == 1 && (n <= 2 * WIDTH || m * k <= FEW_ELEMENTS);
     let room = |is_needed, size| Buffer::new(if is_needed { size } else { 0 });
     let columns = n.min(MOST_COLUMNS).next_multiple_of(WIDTH);
     let mut b_room = room(!in_place_b, depth * columns);
@@ -235,14 +236,18 @@ impl Block {
         for first in runs.clone().step_by(kept) {
             for panel in panels.clone() {
                 let column = panel * WIDTH;
+                let (columns, right) = (WIDTH.min(n - column), right.panel(panel));
+                let whole = tile::kernel(left.height, columns, right);
                 for run in first..runs.end.min(first + kept) {
                     let row = run * left.height;
-                    let sizes = [left.height.min(m - row), k, WIDTH.min(n - column)];
+                    let kernel = match m - row {
+                        rest if rest < left.height => tile::kernel(rest, columns, right),
+                        _ => whole,
+                    };
                     let (start, out) = (start.moved(row, column), out.moved(row, column));
-                    // SAFETY: the tile is inside of the result and the factors.
-                    unsafe {
-                        tile::tile(sizes, left.run(run), right.panel(panel), start, out);
-                    }
+                    // SAFETY: the tile is inside of the result and the factors; who calls
+                    // `product` knows that there is AVX-512.
+                    unsafe { kernel(k, columns, left.run(run), right, start, out) };
                 }
             }
         }

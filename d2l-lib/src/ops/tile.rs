@@ -81,52 +81,38 @@ impl Start {
     }
 }
 
-/// A tile of `rows` by `columns`: `out = start + left × right`, with `depth` factors a sum.
+/// Computes a tile: `out = start + left × right`, with `depth` factors a sum, for so many
+/// columns.
 ///
 /// # Safety
-/// All those elements must be valid, and those of `out` used by nobody else.
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-pub(super) unsafe fn tile(
-    [rows, depth, columns]: [usize; 3],
-    left: Left,
-    right: Right,
-    start: Start,
-    out: Out,
-) {
-    debug_assert!(rows <= most_rows(columns) && 0 < columns && columns <= WIDTH);
-    for i in 0..rows {
-        // They are needed when the sums are done.
-        let at = out.at.wrapping_add(i * out.row);
-        for v in 0..columns.div_ceil(LANES) {
-            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(v * LANES).cast());
-        }
-    }
+/// All those elements must be valid, and those of `out` used by nobody else. The processor must
+/// have AVX-512.
+pub(super) type Kernel = unsafe fn(usize, usize, Left, Right, Start, Out);
+
+/// The kernel for tiles of so many rows and columns.
+pub(super) fn kernel(rows: usize, columns: usize, right: Right) -> Kernel {
     let whole = right.is_padded || columns.is_multiple_of(LANES);
-    macro_rules! call {
+    macro_rules! choose {
         ($([$vectors:literal: $($rows:literal)*])*) => {
             match (columns.div_ceil(LANES), rows, whole) {
-                // SAFETY: the caller's promise.
                 $($(
-                    ($vectors, $rows, true) => unsafe {
-                        sums::<$rows, $vectors, true>(depth, columns, left, right, start, out)
-                    },
-                    ($vectors, $rows, false) => unsafe {
-                        sums::<$rows, $vectors, false>(depth, columns, left, right, start, out)
-                    },
+                    ($vectors, $rows, true) => sums::<$rows, $vectors, true>,
+                    ($vectors, $rows, false) => sums::<$rows, $vectors, false>,
                 )*)*
-                _ => {}
+                _ => unreachable!("no tile has {rows} rows and {columns} columns"),
             }
         };
     }
-    call!(
+    choose!(
         [1: 1 2 3 4 5 6 7 8 9 10 11 12]
         [2: 1 2 3 4 5 6 7 8 9 10 11 12]
         [3: 1 2 3 4 5 6]
         [4: 1 2 3 4 5 6]
-    );
+    )
 }
 
-/// [`tile`] with `M` rows and `V` vectors of columns, all lanes of which exist if `WHOLE`.
+/// The [`Kernel`] for `M` rows and `V` vectors of columns, all lanes of which exist if `WHOLE`.
+#[expect(clippy::needless_range_loop, reason = "several arrays go side by side")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
 unsafe fn sums<const M: usize, const V: usize, const WHOLE: bool>(
     depth: usize,
@@ -139,6 +125,13 @@ unsafe fn sums<const M: usize, const V: usize, const WHOLE: bool>(
     let masks: [u16; V] =
         std::array::from_fn(|v| lanes(columns.saturating_sub(v * LANES)));
     let mut sums = [[_mm512_setzero_ps(); V]; M];
+    for i in 0..M {
+        for v in 0..V {
+            // They are needed when the sums are done.
+            let at = out.at.wrapping_add(i * out.row + v * LANES);
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+    }
     // SAFETY: the caller promises that the elements of all factors are valid: rows below `M`,
     // columns below `columns` or, if they are padded, below `V` vectors. Pointers that are
     // only moved may be outside.
