@@ -146,7 +146,7 @@ impl<'a, T> Matrix<'a, T> {
         Matrix::new(values, shape, [shape[1], 1])
     }
 
-    fn is_small_with(self, other: Matrix<T>) -> bool {
+    fn is_small_with(&self, other: Matrix<T>) -> bool {
         self.shape[0] * self.shape[1] * other.shape[1] <= SMALL
     }
 

@@ -141,9 +141,9 @@ unsafe fn sums<const M: usize, const V: usize, const WHOLE: bool>(
         let (mut row, mut three, mut weights) = (left.row, 3 * left.row, right.at);
         let mut factors: [*const f32; 3] =
             std::array::from_fn(|i| left.at.wrapping_add(4 * i * row));
-        asm!("/* {} {} */", inout(reg) row, inout(reg) three, options(nomem, nostack));
+        asm!("/* {} {} */", inout(reg) row, inout(reg) three, options(nostack));
         for at in &mut factors {
-            asm!("/* {} */", inout(reg) * at, options(nomem, nostack));
+            asm!("/* {} */", inout(reg) * at, options(nostack));
         }
         for _ in 0..depth {
             let mut vectors = [_mm512_setzero_ps(); V];
