@@ -4,23 +4,34 @@
 //! best of five runs of the steps that `d2l build` takes besides running cells and writing files: each
 //! from nothing, then again after an edit of one sentence, as `d2l serve` does.
 //!
-//! With a folder as its argument it writes the book there, for `builder/benches/compare.sh`.
+//! With a folder as its argument it writes the book there, for `builder/benches/compare.sh`. With
+//! `--print FILE.pdf` it typesets a larger one, of more than 1,000 printed pages with the outputs of their
+//! cells, and gives the processor's seconds and the most memory that it took.
 
 use builder::book::{Book, Parsed};
-use builder::weave::{Theme, html};
+use builder::run::output::{Output, SectionOutputs};
+use builder::weave::{Theme, html, pdf};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
 const CHAPTERS: usize = 20;
+const PRINTED_CHAPTERS: usize = 34;
 const SECTIONS: usize = 9;
 
 #[expect(clippy::print_stdout, reason = "the result")]
 fn main() {
-    let (config, texts) = book();
+    let mut arguments = std::env::args_os().skip(1);
+    let mut first = arguments.next();
+    let is_print = first.as_deref() == Some("--print".as_ref());
+    let (config, texts) = book(if is_print { PRINTED_CHAPTERS } else { CHAPTERS });
     let texts: Vec<(&str, &str)> =
         texts.iter().map(|(slug, text)| (&**slug, &**text)).collect();
-    if let Some(folder) = std::env::args_os().nth(1) {
+    if is_print {
+        let file = arguments.next().expect("the name of a PDF");
+        return print(Path::new(&file), &config, &texts);
+    }
+    if let Some(folder) = first.take() {
         return write(Path::new(&folder), &config, &texts).expect("a folder to write to");
     }
     let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
@@ -63,6 +74,54 @@ fn main() {
     }
     println!("parse and resolve {parsed:.3} s, weave HTML {woven:.3} s");
     println!("both again after an edit of one sentence {edited:.3} s");
+}
+
+/// Typesets the book.
+#[expect(clippy::print_stdout, reason = "the result")]
+fn print(file: &Path, config: &str, texts: &[(&str, &str)]) {
+    let start = Instant::now();
+    let (book, found) = Book::from_texts(config, texts, None).expect("the settings");
+    assert!(found.is_empty(), "{}", found[0]);
+    let outputs: Vec<SectionOutputs> = (book.sections.iter())
+        .map(|section| SectionOutputs {
+            cells: section.document.cells().enumerate().map(|(i, _)| output(i)).collect(),
+        })
+        .collect();
+    let made = pdf::weave(&book, &outputs, &Theme::default()).expect("no problems");
+    let clock = start.elapsed().as_secs_f64();
+    // Of /proc(5): times in hundredths of a second after the name in brackets, the peak in kB.
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let times: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks: f64 =
+        times[11..13].iter().map(|t| t.parse::<f64>().expect("a number")).sum();
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap_or("").trim_end_matches("kB").trim();
+    let peak: f64 = peak.parse().expect("a number");
+    println!(
+        "{clock:.1} s by the clock, {:.1} s of processors, {:.0} MB at most",
+        ticks / 100.0,
+        peak / 1024.0
+    );
+    std::fs::write(file, made).expect("a place to write");
+}
+
+/// What the cell at `index` of a page gave: lines, or a drawing.
+fn output(index: usize) -> Vec<Output> {
+    if index % 3 > 0 {
+        let text = (0..4).map(|i| format!("{i} {:.4}\n", (i as f64).sin())).collect();
+        return vec![Output::Stream { name: "stdout".into(), text }];
+    }
+    let points: String = (0..200)
+        .map(|i| format!("{i},{:.2} ", 60.0 + 50.0 * (f64::from(i) / 15.0).sin()))
+        .collect();
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"400\" height=\"240\" viewBox=\"0 0 200 120\" \
+         role=\"img\" aria-label=\"A wave\"><polyline points=\"{points}\" fill=\"none\" \
+         stroke=\"currentColor\"/><text x=\"80\" y=\"118\" font-size=\"8\">step</text></svg>"
+    );
+    vec![Output::Display { data: [("image/svg+xml".to_owned(), svg)].into() }]
 }
 
 /// Writes the book for three programs: `d2l`, mdBook and Jupyter Book.
@@ -110,10 +169,10 @@ fn write(folder: &Path, config: &str, texts: &[(&str, &str)]) -> std::io::Result
     put("jupyter/_toc.yml".into(), &toc)
 }
 
-fn book() -> (String, Vec<(String, String)>) {
+fn book(chapters: usize) -> (String, Vec<(String, String)>) {
     let mut config = String::from("title = \"Large\"\n");
     let mut texts = Vec::new();
-    for chapter in 0..CHAPTERS {
+    for chapter in 0..chapters {
         let names: Vec<String> = (0..SECTIONS).map(|i| format!("\"s{i}\"")).collect();
         let _ = writeln!(
             config,

@@ -8,6 +8,7 @@ mod math;
 pub mod notebook;
 pub mod pdf;
 mod reference;
+mod rust;
 
 use std::path::{Path, PathBuf};
 

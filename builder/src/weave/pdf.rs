@@ -4,6 +4,7 @@
 //! (`formula`); `theme/pdf/book.typ` decides how everything looks. The same book gives the same
 //! bytes: no clock, no path and no order of a hash map gets into the file.
 
+mod bottom;
 mod formula;
 mod markup;
 mod picture;
@@ -14,7 +15,8 @@ use crate::book::Book;
 use crate::diagnostic::Diagnostic;
 use crate::document::Span;
 use crate::run::output::SectionOutputs;
-use markup::{Manuscript, Origin, OriginKind};
+pub(super) use markup::quoted;
+use markup::{Manuscript, Origin, OriginKind, Sheet};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use typst::diag::SourceDiagnostic;
@@ -43,7 +45,7 @@ pub fn weave(
             tagged: true,
             pretty: false,
         };
-        typst_pdf::pdf(&document, &options).map_err(|errors| {
+        typst_pdf::pdf(&bottom::even(&document), &options).map_err(|errors| {
             let messages = errors.iter().map(|error| match locate(&press, error) {
                 Some((_, origin)) => {
                     let document = &book.sections[origin.section].document;
@@ -57,6 +59,21 @@ pub fn weave(
     // The memory of a whole book's layout is of no use to the next one.
     typst::comemo::evict(0);
     made
+}
+
+/// Lays out the pages of one sheet of markup, which may import the theme's files.
+///
+/// # Errors
+/// Mistakes in these files.
+pub(super) fn lay_out(
+    text: String,
+    theme: &Theme,
+) -> Result<PagedDocument, Vec<Diagnostic>> {
+    let sheet = Sheet { path: "/sheet.typ".into(), text, origins: Vec::new() };
+    let press = Press::new(vec![sheet], BTreeMap::new(), theme);
+    let made = typst::compile::<PagedDocument>(&press).output;
+    typst::comemo::evict(0);
+    made.map_err(|errors| errors.iter().map(|error| theirs(&press, error)).collect())
 }
 
 /// What mistakes outside of every chapter are blamed on.

@@ -1,6 +1,7 @@
 //! Code in colours: classes only, so that a style sheet decides, by day and by night.
 
 use super::escape;
+use crate::weave::rust;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -36,7 +37,7 @@ const CLASSES: [(&str, &str); 20] = [
 /// Code as HTML: escaped, with a `span` around each token that has a colour.
 pub(super) fn highlight(language: &str, code: &str) -> String {
     if language == "rust" {
-        return coloured(super::rust::tokens(code));
+        return coloured(rust::tokens(code));
     }
     let Some(syntax) = SYNTAXES.find_syntax_by_token(language) else {
         return escape(code);

@@ -14,7 +14,7 @@ use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{BlockKind, Span, Term};
 use crate::run::output::SectionOutputs;
 use crate::weave::reference;
-use escape::quoted;
+pub(in crate::weave) use escape::quoted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -231,9 +231,9 @@ fn main(book: &Book, shared: &mut Shared) -> Sheet {
         let _ = writeln!(pen.text, "#include {}", quoted(&path(section)));
     }
     if !book.references.is_empty() {
-        pen.text.push_str("#b.references(\n");
+        let _ = writeln!(pen.text, "#b.references({},", quoted(REFERENCES));
         for reference in &book.references {
-            let at = quoted(&format!("references#{}", reference.key));
+            let at = quoted(&format!("{REFERENCES}#{}", reference.key));
             let _ = write!(pen.text, "  ({at}, [");
             pen.inlines(&reference.entry);
             pen.text.push_str("]),\n");
@@ -241,10 +241,14 @@ fn main(book: &Book, shared: &mut Shared) -> Sheet {
         pen.text.push_str(")\n");
     }
     if !reference::index(book).is_empty() {
-        pen.text.push_str("#b.word-index()\n");
+        let _ = writeln!(pen.text, "#b.word-index({})", quoted(INDEX));
     }
     pen.sheet("/book.typ".into())
 }
+
+/// The names of the last pages, for links.
+const REFERENCES: &str = "references";
+const INDEX: &str = "book-index";
 
 /// The name of a part's page, for links.
 fn part_place(number: &str) -> String {

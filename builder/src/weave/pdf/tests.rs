@@ -111,12 +111,12 @@ fn a_sheet_says_what_the_chapter_says() {
         "#b.to(\"references#bishop\")[Bishop (2006)];",
         "\\#not markup, #emph[nor]; #b.formula(\"this_\")[$t h i s ",
         "#b.heading(level: 3, number: \"1.1.1\", at: \"ch/one#part\")[Part]",
-        "#b.equation(alt: \"e^{i\\\\pi} = -1\", number: \"1.1.1\", at: \"ch/one#eq\")[$",
-        "#b.cell(\"draw()\", has-output: false)\n#b.figure(kind: \"Figure\", number: \"1.1.1\", \
+        "#b.equation(alt: \"e^{i\\\\pi} = -1\", number: \"1.1.1\", at: \"ch/one#eq\", is-short: true)[$",
+        "#b.cell(\"draw()\", lines: (((\"f\", \"draw\"), (\"\", \"()\"), ), ), has-output: false)\n#b.figure(kind: \"Figure\", number: \"1.1.1\", \
          at: \"ch/one#fig\", caption: [A drawing.])[\n\
          #b.picture(\"/output/ch/one/1.svg\", alt: \"A line.\", width: 100pt)\n]",
         "#b.outputs[\n#b.printed(\"stdout\", \"a \\\"b\\\"\\n#c\")\n]",
-        "#b.cell(\"shown_only()\", has-output: false)",
+        "#b.cell(\"shown_only()\", lines: (((\"f\", \"shown_only\"), (\"\", \"()\"), ), ), has-output: false)",
         "align: (left, right, ),\n  head: ([a], [b], ),\n  ([1], [2], ),\n)]",
         "#b.admonition(\"note\")[\nMind this.",
         "#enum(tight: true, start: 1,\n  [First],\n  [Second],\n)",

@@ -2,16 +2,19 @@
 
 use super::super::picture;
 use super::escape::{self, quoted};
-use super::{OriginKind, Pen, part_place, place, title_level};
+use super::{INDEX, OriginKind, Pen, REFERENCES, part_place, place, title_level};
 use crate::book::{Role, TargetKind};
 use crate::config::Solutions;
 use crate::document::inline::walk_blocks;
 use crate::document::{Align, Block, BlockKind, Cell, Inline, Span, Term};
 use crate::run::output::{MimeBundle, Output, not_run};
-use crate::weave::reference;
+use crate::weave::{reference, rust};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
+
+/// Bytes of LaTeX that are narrower than any page, with room for a number on both sides.
+const SHORT: usize = 45;
 
 impl Pen<'_> {
     /// Blocks, each followed by an empty line.
@@ -41,8 +44,15 @@ impl Pen<'_> {
             BlockKind::Paragraph(text) => self.inlines(text),
             BlockKind::Cell(cell) => self.cell(cell, span),
             BlockKind::Code { language, code } => {
-                let (language, code) = (quoted(language), quoted(code));
-                let _ = write!(self.text, "#b.code({language}, {code})");
+                let _ = write!(self.text, "#b.code({}", quoted(code));
+                match language.as_str() {
+                    "" => {}
+                    "rust" => self.coloured(code),
+                    other => {
+                        let _ = write!(self.text, ", language: {}", quoted(other));
+                    }
+                }
+                self.text.push(')');
             }
             BlockKind::Math { latex, label } => {
                 self.equation(latex, label.as_deref(), span)
@@ -147,6 +157,9 @@ impl Pen<'_> {
         self.number(span);
         if let Some(label) = label {
             self.at(label);
+        }
+        if latex.len() <= SHORT {
+            self.text.push_str(", is-short: true");
         }
         self.text.push_str(")[");
         self.formula(latex, span);
@@ -273,6 +286,7 @@ impl Pen<'_> {
         let shows_outputs = !attrs.hide_output && !outputs.is_empty();
         if !attrs.hide_code {
             let _ = write!(self.text, "#b.cell({}", quoted(&cell.code));
+            self.coloured(&cell.code);
             if let Some(save) = &cell.save {
                 let library = self.book.config.library.as_ref();
                 let name = library.map_or("the crate", |library| library.name.as_str());
@@ -311,6 +325,36 @@ impl Pen<'_> {
                 self.text.push(']');
             }
         }
+    }
+
+    /// The argument `lines` of Rust code: those of its lines, in pieces with the class of each, for which
+    /// typst would have to read the code once more, by a grammar of regular expressions.
+    fn coloured(&mut self, code: &str) {
+        self.text.push_str(", lines: (");
+        // A comment goes over several lines, so each line is cut out of the pieces.
+        let mut pieces: Vec<(&str, String)> = Vec::new();
+        let mut end = |pieces: &mut Vec<(&str, String)>| {
+            self.text.push('(');
+            for (class, piece) in pieces.drain(..) {
+                let _ = write!(self.text, "({class:?}, {}), ", quoted(&piece));
+            }
+            self.text.push_str("), ");
+        };
+        for (class, piece) in rust::tokens(code) {
+            for (index, part) in piece.split('\n').enumerate() {
+                if index > 0 {
+                    end(&mut pieces);
+                }
+                let part = part.replace('\t', "    ");
+                match pieces.last_mut() {
+                    _ if part.is_empty() => {}
+                    Some((last, all)) if *last == class => all.push_str(&part),
+                    _ => pieces.push((class, part)),
+                }
+            }
+        }
+        end(&mut pieces);
+        self.text.push(')');
     }
 
     fn outputs(&mut self, outputs: &[Output], cell: &Cell, span: Span) {
@@ -410,6 +454,17 @@ impl Pen<'_> {
                     "  (level: 2, number: {number}, to: none, title: [{title}]),"
                 );
             }
+        }
+        let ends = [
+            (!book.references.is_empty(), REFERENCES, "References"),
+            (!reference::index(book).is_empty(), INDEX, "Index"),
+        ];
+        for (_, at, title) in ends.into_iter().filter(|(is_there, ..)| *is_there) {
+            let at = quoted(at);
+            let _ = writeln!(
+                self.text,
+                "  (level: 1, number: none, to: {at}, title: [{title}]),"
+            );
         }
         self.text.push_str(")\n");
     }

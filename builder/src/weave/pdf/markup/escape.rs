@@ -29,7 +29,7 @@ pub(super) fn text(text: &str) -> String {
 }
 
 /// A string in typst's code, with its quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::weave) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
