@@ -52,6 +52,9 @@ pub struct Config {
     /// The printed book.
     #[serde(default)]
     pub print: Print,
+    /// The notebooks that readers get.
+    #[serde(default)]
+    pub notebooks: Notebooks,
     /// What its cells may take.
     #[serde(default)]
     pub run: Limits,
@@ -120,6 +123,25 @@ pub enum Links {
     Coloured,
     /// As the text around them: for a printer with one ink. Their addresses become footnotes.
     Plain,
+}
+
+/// The notebooks that readers get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notebooks {
+    /// Whether their cells have run.
+    pub outputs: Outputs,
+}
+
+/// Whether the cells of a notebook come with what they gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outputs {
+    /// As the book shows them.
+    #[default]
+    Included,
+    /// Without: readers are to run them.
+    Stripped,
 }
 
 /// What a cell may take whose fence does not say.

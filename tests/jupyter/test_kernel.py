@@ -1,7 +1,11 @@
 """The kernel as Jupyter's own client sees it: test_kernel.py (the kernel must be installed)."""
 
+import json
+import os
+import pathlib
 import queue
 import sys
+import tempfile
 import time
 
 from jupyter_client.manager import start_new_kernel
@@ -113,7 +117,25 @@ def main():
     notebook.manager.shutdown_kernel(now=False)
     print(f"shut down after {time.monotonic() - started:.2f} s")
     assert not notebook.manager.is_alive()
+    names_another_version()
     print("ok")
+
+
+def names_another_version():
+    """The reader of a notebook that another version made is told so, once. Jupyter names the notebook."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "old.ipynb")
+        path.write_text(json.dumps({"metadata": {"d2l": {"version": "99.1.0"}}}))
+        os.environ["JPY_SESSION_NAME"] = str(path)
+        notebook = Notebook()
+        del os.environ["JPY_SESSION_NAME"]
+    told, _ = notebook.run("1")
+    (told,) = [c["text"] for c in of(told, "stream") if c["name"] == "stderr"]
+    assert "made with d2l 99.1.0, and this kernel is d2l " in told, told
+    again, _ = notebook.run("2")
+    assert not of(again, "stream"), again
+    notebook.client.stop_channels()
+    notebook.manager.shutdown_kernel(now=False)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ mod markdown;
 
 use super::OutFile;
 use crate::book::{Book, Section};
+use crate::config::Outputs;
 use crate::document::inline::walk_blocks;
 use crate::document::{Block, BlockKind, Cell};
 use crate::run::output::{Output, SectionOutputs, not_run};
@@ -62,13 +63,16 @@ pub fn zip(files: &[OutFile]) -> Vec<u8> {
 }
 
 struct Notebook<'a> {
+    /// Whether cells come with what they gave.
+    has_outputs: bool,
     cells: Vec<Value>,
     text: Markdown<'a>,
 }
 
 impl<'a> Notebook<'a> {
     fn new(book: &'a Book, index: usize) -> Self {
-        Self { cells: Vec::new(), text: Markdown::new(book, index) }
+        let has_outputs = book.config.notebooks.outputs == Outputs::Included;
+        Self { has_outputs, cells: Vec::new(), text: Markdown::new(book, index) }
     }
 
     fn title(&mut self, section: &Section) {
@@ -118,7 +122,7 @@ impl<'a> Notebook<'a> {
         if !tags.is_empty() {
             metadata.insert("tags".into(), json!(tags));
         }
-        let is_shown = !cell.attrs.hide && !cell.attrs.hide_output;
+        let is_shown = self.has_outputs && !cell.attrs.hide && !cell.attrs.hide_output;
         let outputs: Vec<Value> = match is_shown {
             true => outputs.iter().map(|output| output_json(output, count)).collect(),
             false => Vec::new(),
@@ -127,7 +131,7 @@ impl<'a> Notebook<'a> {
             "cell_type": "code",
             "id": cell_id(&cell.id),
             "metadata": metadata,
-            "execution_count": count,
+            "execution_count": self.has_outputs.then_some(count),
             "source": lines(&source),
             "outputs": outputs,
         }));
@@ -147,6 +151,7 @@ impl<'a> Notebook<'a> {
         let notebook = json!({
             "cells": self.cells,
             "metadata": {
+                "d2l": { "version": env!("CARGO_PKG_VERSION") },
                 "kernelspec": { "display_name": "Rust (d2l)", "language": "rust", "name": "d2l" },
                 "language_info": {
                     "codemirror_mode": "rust",

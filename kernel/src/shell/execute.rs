@@ -25,6 +25,8 @@ const LISTEN: Duration = Duration::from_millis(50);
 pub(super) struct Session {
     config: EngineConfig,
     engine: Slot,
+    /// What is still to be told under the first cell.
+    notice: Option<String>,
     count: usize,
     stop: Arc<Stop>,
     replies: Replies,
@@ -45,12 +47,13 @@ impl Session {
     /// Starts the engine in the background, so that it is warm when the first cell comes.
     pub(super) fn start(
         config: EngineConfig,
+        notice: Option<String>,
         stop: Arc<Stop>,
         replies: Replies,
         known: Arc<Known>,
     ) -> Self {
         let engine = starting(&config);
-        Self { config, engine, count: 0, stop, replies, known, last: None }
+        Self { config, engine, notice, count: 0, stop, replies, known, last: None }
     }
 
     /// Runs cells until there are no more to come.
@@ -132,7 +135,12 @@ impl Session {
         let mut output =
             Output { replies: &replies, request, silent: asked.silent, input };
         let mut expressions = HashMap::new();
-        let outcome = match self.engine(request, asked.silent) {
+        let notice = if asked.silent { None } else { self.notice.take() };
+        let engine = self.engine(request, asked.silent);
+        if let Some(notice) = notice {
+            replies.iopub(request, StreamContent::stderr(&notice));
+        }
+        let outcome = match engine {
             Ok(engine) => {
                 let cell = CellSource { name, code: asked.code.clone() };
                 let outcome =

@@ -31,11 +31,15 @@ const PROTOCOL: &str = "5.3";
 /// How long a shutdown waits for the engine's processes to end.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Serves a front end until it asks to shut down.
+/// Serves a front end until it asks to shut down. `notice` is told under the first cell.
 ///
 /// # Errors
 /// If the connection file cannot be read or its ports cannot be bound.
-pub fn run(connection_file: &Path, config: EngineConfig) -> anyhow::Result<()> {
+pub fn run(
+    connection_file: &Path,
+    config: EngineConfig,
+    notice: Option<String>,
+) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(connection_file)
         .map_err(|e| anyhow::anyhow!("{}: {e}", connection_file.display()))?;
     let connection: ConnectionInfo = serde_json::from_str(&text)
@@ -45,12 +49,16 @@ pub fn run(connection_file: &Path, config: EngineConfig) -> anyhow::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let ended = runtime.block_on(serve(&connection, config));
+    let ended = runtime.block_on(serve(&connection, config, notice));
     runtime.shutdown_timeout(Duration::from_millis(200));
     ended
 }
 
-async fn serve(connection: &ConnectionInfo, config: EngineConfig) -> anyhow::Result<()> {
+async fn serve(
+    connection: &ConnectionInfo,
+    config: EngineConfig,
+    notice: Option<String>,
+) -> anyhow::Result<()> {
     let mut sockets = wire::bind(connection).await?;
     let stop = Arc::new(Stop::default());
     let (requests, queue) = mpsc::channel();
@@ -72,7 +80,7 @@ async fn serve(connection: &ConnectionInfo, config: EngineConfig) -> anyhow::Res
     let worker = {
         let (stop, replies, known) = (stop.clone(), replies.clone(), known.clone());
         std::thread::spawn(move || {
-            Session::start(config, stop, replies, known).serve(&queue);
+            Session::start(config, notice, stop, replies, known).serve(&queue);
         })
     };
     loop {

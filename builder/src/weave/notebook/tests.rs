@@ -29,8 +29,12 @@ const BIB: &str =
     "@book{bishop, author = {Bishop, C.}, title = {B}, publisher = {S}, year = 2006}";
 
 fn notebook() -> Value {
+    notebook_of(CONFIG)
+}
+
+fn notebook_of(config: &str) -> Value {
     let texts = [("ch/index", "# Chapter\n:label:`ch`\n"), ("ch/one", ONE)];
-    let (book, _) = Book::from_texts(CONFIG, &texts, Some(BIB)).unwrap();
+    let (book, _) = Book::from_texts(config, &texts, Some(BIB)).unwrap();
     let outputs = vec![
         vec![
             Output::Stream { name: "stdout".into(), text: "a\nb\n".into() },
@@ -83,6 +87,20 @@ fn cells_keep_their_marker_and_their_outputs() {
     let failing = &notebook["cells"][3];
     assert_eq!(failing["metadata"]["tags"], json!(["raises-exception"]));
     assert_eq!(failing["outputs"][0]["traceback"], json!(["x", "y"]));
+}
+
+#[test]
+fn outputs_are_stripped_if_the_book_says_so() {
+    let config = format!("{CONFIG}[notebooks]\noutputs = \"stripped\"\n");
+    let stripped = notebook_of(&config);
+    let cell = &stripped["cells"][2];
+    assert_eq!((&cell["outputs"], &cell["execution_count"]), (&json!([]), &Value::Null));
+    assert_eq!(source(cell), source(&notebook()["cells"][2]));
+}
+
+#[test]
+fn a_notebook_says_which_version_made_it() {
+    assert_eq!(notebook()["metadata"]["d2l"]["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
