@@ -1,10 +1,11 @@
 """A reader's walk through the built site in a real browser, from a folder and without a server.
 
-walk.py SITE PAGE_WITH_CODE AXE.min.js (needs Chromium and its driver)
+walk.py SITE PAGE_WITH_CODE AXE.min.js FIXTURE (needs Chromium and its driver)
 
-Every page: nothing in the browser's console, no request that leaves the site, nothing wider than a
-phone, no violation of WCAG 2.2 AA that axe can find, in light and in dark. Then one page's search, colours,
-copying, previews, menu and keys, its weight, and reading without scripts and without a network.
+Every page of the site, and of the fixture that shows every construct: nothing in the browser's console, no
+request that leaves the site, nothing wider than a phone, no violation of WCAG 2.2 AA that axe can find, in
+light and in dark. Then search, colours, copying, tabs, previews and menu, by mouse and by keys alone; the
+weight of a page and its first paint; reading without scripts and without a network.
 """
 
 import functools
@@ -25,6 +26,23 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.chrome.service import Service
 
+# Kinds of pages, and what tells them.
+KINDS = {
+    "cover": ".cover",
+    "opening of a chapter": "h1.chapter",
+    "formulas": ".equation",
+    "code with outputs": ".cell .outputs",
+    "figure": "figure svg, figure img",
+    "table": ".table",
+    "exercises with solutions": ".solution",
+    "tabs": ".tabs",
+    "notes": ".note",
+    "footnotes": ".footnotes",
+    "glossary": ".glossary",
+    "references": ".references",
+    "index": ".index",
+    "not found": "title",
+}
 AXE_RUN = """
 const done = arguments[arguments.length - 1];
 axe.run(document, { preload: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] })
@@ -60,7 +78,7 @@ def requested(browser):
 
 
 def every_page(browser, site, axe):
-    problems = []
+    problems, kinds = [], set()
     pages = sorted(site.rglob("*.html"))
     for page in pages:
         name = page.relative_to(site)
@@ -68,8 +86,9 @@ def every_page(browser, site, axe):
             colours(browser, scheme)
             size(browser, 1400, 1000)
             browser.get(page.as_uri())
-            browser.execute_script(axe)
-            problems += [f"{name} ({scheme}): {found}" for found in browser.execute_async_script(AXE_RUN)]
+            problems += [f"{name} ({scheme}): {found}" for found in violations(browser, axe)]
+        kinds |= {kind for kind, css in KINDS.items() if browser.find_elements(By.CSS_SELECTOR, css)
+                  and (kind != "not found" or name.name == "404.html")}
         size(browser, 360, 740)
         width = browser.execute_script("return document.documentElement.scrollWidth")
         if width > 360:
@@ -77,11 +96,16 @@ def every_page(browser, site, axe):
         problems += [f"{name}: console: {entry['message']}" for entry in browser.get_log("browser")]
         problems += [f"{name}: asks for {url}" for url in requested(browser)
                      if not url.startswith((site.as_uri(), "data:", "chrome:"))]
-    print(f"{len(pages)} pages opened, in light and dark and as on a phone")
-    return problems
+    print(f"{len(pages)} pages opened, in light and dark and as on a phone; of these kinds: {', '.join(sorted(kinds))}")
+    return problems, kinds
 
 
-def one_page(browser, page):
+def violations(browser, axe):
+    browser.execute_script(axe)
+    return browser.execute_async_script(AXE_RUN)
+
+
+def one_page(browser, page, axe):
     browser.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
     colours(browser, "light")
     size(browser, 1400, 1000)
@@ -110,6 +134,7 @@ def one_page(browser, page):
     box.clear()
     box.send_keys("derivative")
     wait(lambda: "erivative" in find("#results").text, "words are found")
+    assert not violations(browser, axe), violations(browser, axe)
     before = browser.current_url
     box.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
     wait(lambda: browser.current_url != before, "a result opens")
@@ -129,14 +154,20 @@ def one_page(browser, page):
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus()", link)
         wait(lambda: find("#preview").is_displayed(), f"a preview of {css}")
         assert (link.get_attribute("data-note") or "") in find("#preview").text != ""
+        assert not violations(browser, axe), violations(browser, axe)
         browser.execute_script("arguments[0].blur()", link)
         assert not find("#preview").is_displayed()
+        ActionChains(browser).move_to_element(link).perform()
+        wait(lambda: find("#preview").is_displayed(), f"a preview of {css} under the mouse")
+        ActionChains(browser).move_to_element(find("h1")).perform()
+        wait(lambda: not find("#preview").is_displayed(), "which goes with the mouse")
 
     # The menu of a phone.
     size(browser, 390, 844)
     wait(lambda: not find("#contents").is_displayed(), "a phone shows the text alone")
     find("#menu-button").click()
     wait(lambda: find("#contents").is_displayed(), "the menu opens")
+    assert not violations(browser, axe), violations(browser, axe)
     body = find("body")
     body.send_keys(Keys.ESCAPE)
     wait(lambda: not find("#contents").is_displayed(), "and closes")
@@ -157,12 +188,122 @@ def wait(holds, what):
     raise AssertionError(what)
 
 
-def readable_without_scripts(browser, page):
-    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+FOCUS = """
+const at = document.activeElement;
+if (at === document.body) return null;
+const seen = at.closest('.tabs > label') ?? at;
+const box = seen.getBoundingClientRect();
+return { at, name: at.outerHTML.slice(0, 120), outline: getComputedStyle(seen).outlineStyle,
+         isInView: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 };
+"""
+REACHABLE = """
+return [...document.querySelectorAll('a[href], button, input, summary, [tabindex="0"]')].filter((at) =>
+  at.checkVisibility({ visibilityProperty: true }) && (at.type !== 'radio' || at.checked)).length;
+"""
+
+
+def by_keys(browser, page):
+    """A page of the fixture, without a mouse: every control is reached, is seen when it is, and works."""
+    size(browser, 1400, 1000)
     browser.get(page.as_uri())
-    assert len(browser.find_element(By.TAG_NAME, "article").text) > 1000
+    find = lambda css: browser.find_element(By.CSS_SELECTOR, css)
+    press = lambda *keys: ActionChains(browser).send_keys(*keys).perform()
+    focused = lambda: browser.execute_script(FOCUS)
+    press(Keys.TAB)
+    assert "Skip to the text" in focused()["name"], focused()
+    stops = [focused()]
+    while (press(Keys.TAB) or (stop := focused())) and stop["at"] != stops[0]["at"]:
+        stops.append(stop)
+    unseen = [stop["name"] for stop in stops if stop["outline"] == "none" or not stop["isInView"]]
+    assert not unseen, unseen
+    reachable = browser.execute_script(REACHABLE)
+    assert len(stops) == reachable > 30, f"{len(stops)} of {reachable} controls"
+
+    browser.get(page.as_uri())
+    press(Keys.TAB, Keys.ENTER, Keys.TAB)
+    inside = browser.execute_script("return document.activeElement.closest('main') !== null")
+    assert inside, "after the skip link come the links of the text"
+    find("#theme-button").send_keys(Keys.ENTER)
+    assert browser.execute_script("return document.documentElement.dataset.theme") == "light"
+    find("#theme-button").send_keys(Keys.ENTER, Keys.ENTER)
+    first, second = browser.find_elements(By.CSS_SELECTOR, ".tabs .tab")[:2]
+    assert first.is_displayed() and not second.is_displayed()
+    find(".tabs input").send_keys(Keys.ARROW_RIGHT)
+    assert second.is_displayed() and not first.is_displayed(), "an arrow turns to the next tab"
+    find(".tabs input").find_element(By.XPATH, "..").click()
+    assert first.is_displayed() and not second.is_displayed(), "and a click"
+    find(".solution summary").send_keys(Keys.ENTER)
+    assert find(".solution p").is_displayed(), "a solution opens"
+    editions = find(".versions summary")
+    editions.send_keys(Keys.ENTER)
+    assert find(".versions a").get_attribute("href").endswith("one/all.html"), "this page of another edition"
+    names = [link.text for link in browser.find_elements(By.CSS_SELECTOR, ".actions a")]
+    assert names == ["Notebook", "Binder", "Colab", "JupyterLab", "Source", "Discussion"], names
+    for link in browser.find_elements(By.CSS_SELECTOR, ".actions a"):
+        assert "one/all" in link.get_attribute("href"), link.get_attribute("href")
+    print(f"{len(stops)} controls are reached and work by keys alone")
+
+
+def readable_without_scripts(browser, page, fixture):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    size(browser, 1400, 1000)
+    browser.get(page.as_uri())
+    find = lambda css: browser.find_element(By.CSS_SELECTOR, css)
+    all_of = lambda css: browser.find_elements(By.CSS_SELECTOR, css)
+    assert len(find("article").text) > 1000
+    assert not all_of(".copy"), "scripts are off"
+    sizes = [formula.size for formula in all_of("article math")]
+    assert len(sizes) > 20 and all(box["width"] > 0 and box["height"] > 0 for box in sizes), "formulas are set"
+    inks = {word.value_of_css_property("color") for word in all_of(".code span")[:60]}
+    assert len(inks) > 2, f"code has colours: {inks}"
+    assert not any(control.is_displayed() for control in all_of("#search, .icon")), "what needs a script is hidden"
+    for css in (".next", ".entry.current ~ .children a, .children .entry", ".home", ".book-contents a"):
+        before = browser.current_url
+        all_of(css)[0].click()
+        assert browser.current_url != before and find("h1").text, f"{css} leads on"
+    browser.get(fixture.as_uri())
+    all_of(".tabs > label")[1].click()
+    first, second = all_of(".tabs .tab")[:2]
+    assert second.is_displayed() and not first.is_displayed(), "tabs turn"
+    find(".solution summary").click()
+    assert find(".solution p").is_displayed(), "solutions open"
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    print("the text is there without scripts")
+    print("text, formulas, colours, navigation, tabs and solutions are there without scripts")
+
+
+PAINT = """
+const done = arguments[arguments.length - 1];
+let shift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
+}).observe({ type: 'layout-shift', buffered: true });
+const painted = () => performance.getEntriesByName('first-contentful-paint')[0]?.startTime;
+const look = () => document.readyState === 'complete' && painted()
+  ? document.fonts.ready.then(() => setTimeout(() => done([painted() / 1000, shift]), 300)) : setTimeout(look, 50);
+look();
+"""
+
+
+def paints_early(browser, site, pages):
+    """As Lighthouse asks: the first words within 1.8 s on a phone's slow line, and none moves much after."""
+    server, at = serve(site)
+    size(browser, 390, 844)
+    line = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 750e3 / 8}
+    for page in pages:
+        best = None
+        for _ in range(3):
+            browser.execute_cdp_cmd("Network.enable", {})
+            browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+            browser.execute_cdp_cmd("Network.emulateNetworkConditions", line)
+            browser.get(at + page)
+            found = browser.execute_async_script(PAINT)
+            best = min(best or found, found)
+        print(f"{page}: first paint after {best[0]:.2f} s, moved by {best[1]:.3f}")
+        assert best[0] <= 1.8 and best[1] <= 0.1, best
+    free = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", free)
+    server.shutdown()
+    server.server_close()
 
 
 def is_light(browser, page):
@@ -183,10 +324,7 @@ def is_light(browser, page):
 
 def offline(browser, site, pages):
     """A published site that was opened once is read without a network."""
-    handler = functools.partial(Quiet, directory=site)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    at = f"http://book.localhost:{server.server_address[1]}/"
+    server, at = serve(site)
     browser.get(at + pages[0])
     browser.set_script_timeout(60)
     browser.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")
@@ -203,22 +341,49 @@ def offline(browser, site, pages):
     print(f"{len(pages) - 1} other pages were read offline")
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+def serve(site):
+    handler = functools.partial(Packed, directory=site)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://book.localhost:{server.server_address[1]}/"
+
+
+class Packed(http.server.SimpleHTTPRequestHandler):
+    """Sends text compressed, as a real server does."""
+
+    def do_GET(self):
+        file = pathlib.Path(self.translate_path(self.path))
+        if file.suffix not in (".html", ".css", ".js", ".svg"):
+            return super().do_GET()
+        content = gzip.compress(file.read_bytes())
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(file)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def log_message(self, *arguments):
         pass
 
 
-def main(site, page, axe):
-    site = pathlib.Path(site).resolve()
+def main(site, page, axe, fixture):
+    site, fixture = pathlib.Path(site).resolve(), pathlib.Path(fixture).resolve()
     axe = pathlib.Path(axe).read_text()
+    # Its addresses are those of the server that it is for.
+    (fixture / "404.html").unlink()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = start(profile)
         try:
-            problems = every_page(browser, site, axe)
-            assert not problems, "\n".join(problems)
-            one_page(browser, site / page)
-            readable_without_scripts(browser, site / page)
+            problems, kinds = every_page(browser, fixture, axe)
+            more, others = every_page(browser, site, axe)
+            assert not problems + more, "\n".join(problems + more)
+            assert kinds | others == set(KINDS), set(KINDS) - kinds - others
+            one_page(browser, site / page, axe)
+            by_keys(browser, fixture / "one/all.html")
+            readable_without_scripts(browser, site / page, fixture / "one/all.html")
             is_light(browser, site / page)
+            paints_early(browser, site, ["index.html", page, "references.html"])
             offline(browser, site, ["index.html", page, "references.html"])
         finally:
             browser.quit()

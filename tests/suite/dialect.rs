@@ -43,13 +43,17 @@ fn golden(name: &str, text: &str) {
     }
 }
 
-fn site(theme: &Theme) -> Vec<OutFile> {
+pub(crate) fn site(theme: &Theme) -> Vec<OutFile> {
     let (book, outputs) = book();
-    let downloads = Downloads { epub: Some("all.epub".into()), ..Downloads::default() };
+    let downloads = Downloads {
+        epub: Some("all.epub".into()),
+        notebooks: Some("notebooks".into()),
+        ..Downloads::default()
+    };
     weave::html::weave(&book, &outputs, theme, &downloads, &mut Memo::default()).unwrap()
 }
 
-fn write(files: &[OutFile], folder: &Path) {
+pub(crate) fn write(files: &[OutFile], folder: &Path) {
     for file in files {
         builder::files::write(&folder.join(&file.path), &file.bytes).unwrap();
     }

@@ -1,5 +1,6 @@
 //! The site as its readers meet it: every link leads somewhere, and a walk through it in a browser.
 
+use builder::weave::Theme;
 use d2l_tests::{axe, files_below, has_tool, jupyter, own_book, repository};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -11,11 +12,14 @@ fn a_reader_walks_through_the_site() {
     if !has_tool("chromium") || !has_tool("chromedriver") {
         return;
     }
+    let fixture = tempfile::tempdir().unwrap();
+    crate::dialect::write(&crate::dialect::site(&Theme::default()), fixture.path());
     let walk = Command::new(python)
         .arg(repository().join("tests/site/walk.py"))
         .arg(own_book().join("html"))
         .arg("preliminaries/calculus.html")
         .arg(axe)
+        .arg(fixture.path())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&[walk.stdout, walk.stderr].concat()).into_owned();

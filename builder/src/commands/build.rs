@@ -96,6 +96,10 @@ pub fn build(
         zip: Some("notebooks/notebooks.zip".into()),
         notebooks: Some("notebooks".into()),
     };
+    let out = build_dir(&book.root);
+    if memo.has_no_cards() {
+        know_cards(&out.join("html"), memo);
+    }
     let html = weave::html::weave(book, &ran.outputs, &theme, &downloads, memo);
     let html = kept(html, &mut problems);
     let notebooks = notebooks(book, &ran.outputs);
@@ -129,7 +133,6 @@ pub fn build(
         html.extend(bytes.as_ref().map(file));
     }
 
-    let out = build_dir(&book.root);
     let _alone = files::Lock::new(&out)?;
     let built = Built {
         html: out.join("html"),
@@ -151,6 +154,17 @@ pub fn build(
     staged.publish()?;
     terminal.line(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
     Ok(Ok(built))
+}
+
+/// The cards that the last build drew need not be drawn again.
+fn know_cards(site: &Path, memo: &mut Memo) {
+    let cards = std::fs::read_dir(site.join("cards")).into_iter().flatten().flatten();
+    for card in cards {
+        if let Ok(picture) = std::fs::read(card.path()) {
+            let name = card.file_name().to_string_lossy().into_owned();
+            memo.keep_card(format!("cards/{name}"), picture);
+        }
+    }
 }
 
 /// One notebook for each section, and a zip of them.

@@ -1,10 +1,10 @@
 //! Book + outputs → a site of static files that works from a web server and from a folder.
 
 mod blocks;
+mod card;
 mod highlight;
 mod memo;
 mod offline;
-mod rust;
 mod search;
 pub(super) mod svg;
 
@@ -18,6 +18,7 @@ use crate::document::inline::{plain_text, walk_blocks};
 use crate::document::{BlockKind, InlineKind};
 use crate::run::output::SectionOutputs;
 pub(super) use blocks::{Body, Format, Page};
+use card::Card;
 pub use memo::Memo;
 use memo::Woven;
 use minijinja::{AutoEscape, Environment, context};
@@ -60,10 +61,18 @@ pub fn weave(
     let templates =
         Templates::new(theme, words.is_some()).map_err(|error| vec![*error])?;
     let frame = memo::frame(book, theme, downloads, words.is_some());
+    let site = &book.config.site;
+    // Others ask for a card by its full address, which only a published site has.
+    let cards = |index| site.url.as_ref().map(|_| card::plan(book, theme, index));
+    let mut shown: Vec<Card> = cards(None).into_iter().collect();
+    let cover_card = shown.first().map(|card| card.path.clone());
     let mut woven = Vec::new();
     for (index, section) in book.sections.iter().enumerate() {
         let outputs = outputs.get(index).unwrap_or(&none);
         let images = images(book, section);
+        let card = cards(Some(index));
+        let card_path = card.as_ref().map(|card| card.path.clone());
+        shown.extend(card);
         let key = memo::key(frame, section, outputs, &images);
         if let Some(known) = memo.page(&section.slug, key) {
             woven.push(known.clone());
@@ -75,7 +84,8 @@ pub fn weave(
         if problems.len() > wrong {
             continue;
         }
-        let page = page_data(book, index, downloads, body);
+        let page =
+            PageData { card: card_path, ..page_data(book, index, downloads, body) };
         let page = templates.render(book, downloads, "page.html", page, Some(index))?;
         let digest = blake3::hash(&page.bytes);
         let words = search::words(book, section);
@@ -103,6 +113,7 @@ pub fn weave(
         heading: title.into(),
         role: "front",
         body,
+        card: cover_card.clone(),
         ..PageData::default()
     };
     let cover = special("index", &book.config.title, String::new());
@@ -115,7 +126,6 @@ pub fn weave(
         let page = special(INDEX, "Index", words);
         files.push(templates.render(book, downloads, "page.html", page, None)?);
     }
-    let site = &book.config.site;
     let lost = PageData {
         // It is shown at any address, so only the site's own address leads back.
         root: site.url.clone().unwrap_or_default(),
@@ -123,6 +133,7 @@ pub fn weave(
     };
     files.push(templates.render(book, downloads, "page.html", lost, None)?);
     files.extend(site.url.as_ref().map(|url| sitemap(book, url)));
+    files.extend(card::draw(&shown, theme, memo)?);
     files.push(search::index(&parts));
     files.extend(images.into_iter().map(|(path, bytes)| OutFile { path, bytes }));
     for file in theme.files_below("html/static") {
@@ -158,12 +169,14 @@ fn page_data(book: &Book, index: usize, downloads: &Downloads, body: Body) -> Pa
             Role::Section => "section",
         },
         body: body.html,
+        description: description(section),
         contents: body.contents,
         previous: index.checked_sub(1).map(|i| Link::to(book, i)),
         next: book.sections.get(index + 1).map(|_| Link::to(book, index + 1)),
         notebook: notebook.map(|folder| format!("{folder}/{}.ipynb", section.slug)),
         source: site_link(book.config.site.source.as_ref(), section),
         discussion: site_link(book.config.site.discussion.as_ref(), section),
+        card: None,
         launch: (book.config.site.launch.iter())
             .filter(|_| has_notebook(section))
             .map(|(name, url)| Launch {
@@ -173,6 +186,26 @@ fn page_data(book: &Book, index: usize, downloads: &Downloads, body: Body) -> Pa
             .collect(),
     }
 }
+
+/// The beginning of the page's first paragraph, for search engines and cards.
+fn description(section: &Section) -> Option<String> {
+    let first = section.document.blocks.iter().find_map(|block| match &block.kind {
+        BlockKind::Paragraph(text) => Some(plain_text(text)),
+        _ => None,
+    })?;
+    let mut words = String::new();
+    for word in first.split_whitespace() {
+        if words.chars().count() + word.chars().count() > DESCRIPTION {
+            words.push('…');
+            break;
+        }
+        words.extend([if words.is_empty() { "" } else { " " }, word]);
+    }
+    Some(words)
+}
+
+/// How many characters search engines show of a description.
+const DESCRIPTION: usize = 160;
 
 /// An address from the settings, for this page.
 fn site_link(pattern: Option<&String>, section: &Section) -> Option<String> {
@@ -249,6 +282,8 @@ struct PageData {
     heading: String,
     number: Option<String>,
     role: &'static str,
+    description: Option<String>,
+    card: Option<String>,
     body: String,
     contents: Vec<Heading>,
     previous: Option<Link>,

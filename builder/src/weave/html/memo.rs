@@ -3,7 +3,7 @@
 //! A page depends on its own text, numbers, outputs and images, and on the *frame*: what every page
 //! may show of the others (titles, labels, contents, references, settings, templates).
 
-use super::{Downloads, TEMPLATES};
+use super::{Downloads, TEMPLATES, card};
 use crate::book::{Book, Section};
 use crate::digest::part;
 use crate::document::BlockKind;
@@ -18,6 +18,8 @@ use std::fmt::Write as _;
 #[derive(Debug, Default)]
 pub struct Memo {
     pages: HashMap<String, (Hash, Woven)>,
+    /// Cards by their path in the site.
+    pub(super) cards: HashMap<String, Vec<u8>>,
 }
 
 /// What a section becomes.
@@ -36,6 +38,16 @@ impl Memo {
     /// The page of `slug`, if it was woven from the same.
     pub(super) fn page(&self, slug: &str, key: Hash) -> Option<&Woven> {
         self.pages.get(slug).filter(|(known, _)| *known == key).map(|(_, woven)| woven)
+    }
+
+    /// Keeps a card, as an earlier build has drawn it at this path of its site.
+    pub fn keep_card(&mut self, path: String, picture: Vec<u8>) {
+        self.cards.insert(path, picture);
+    }
+
+    /// Whether no card is known.
+    pub fn has_no_cards(&self) -> bool {
+        self.cards.is_empty()
     }
 
     /// Each page's slug and key.
@@ -82,6 +94,9 @@ pub(super) fn frame(
     let mut hasher = Hasher::new();
     for name in TEMPLATES {
         part(&mut hasher, &theme.file(&format!("html/{name}")).unwrap_or_default());
+    }
+    for name in card::FILES {
+        part(&mut hasher, &theme.file(name).unwrap_or_default());
     }
     let mut text = format!("{:?}{downloads:?}{has_index}{:?}", book.config, book.planned);
     for section in &book.sections {

@@ -37,8 +37,11 @@ pub(super) fn worker(
             Some(digest) => part(&mut edition, digest.as_bytes()),
             None => part(&mut edition, &file.bytes),
         }
-        // Letters that few pages have are kept when a page asks for them.
-        if !name.ends_with("-more.woff2") && !name.ends_with(".txt") {
+        // Letters that few pages have are kept when a page asks for them; cards are for other sites.
+        if !name.ends_with("-more.woff2")
+            && !name.ends_with(".txt")
+            && !name.starts_with("cards/")
+        {
             names.push(name);
         }
     }

@@ -176,6 +176,67 @@ fn a_page_says_what_the_chapter_says() {
     );
 }
 
+/// The addresses in the `content` of a page's `og:image`, without the site's.
+fn card_of(files: &[OutFile], page: &str, url: &str) -> Option<String> {
+    let html = text_of(files, page);
+    let rest = html.split("<meta property=\"og:image\" content=\"").nth(1)?;
+    Some(rest.split('"').next()?.strip_prefix(url).expect("a full address").to_owned())
+}
+
+#[test]
+fn every_page_of_a_published_site_has_a_card_drawn_once() {
+    let config = format!("{CONFIG}[site]\nurl = \"https://x.org/book/\"\n");
+    let texts = [("ch/index", "# Chapter\n"), ("ch/one", "# One $x$\n\nIt begins.\n")];
+    let mut memo = Memo::default();
+    let mut woven = |config: &str| {
+        let (book, _) = Book::from_texts(config, &texts, None).unwrap();
+        weave(&book, &[], &Theme::default(), &Downloads::default(), &mut memo).unwrap()
+    };
+    let cards = |files: &[OutFile]| -> Vec<String> {
+        ["index.html", "ch/index.html", "ch/one.html"]
+            .iter()
+            .filter_map(|page| card_of(files, page, "https://x.org/book/"))
+            .collect()
+    };
+    let bytes = |files: &[OutFile], path: &str| {
+        let file = files.iter().find(|file| file.path == std::path::Path::new(path));
+        file.expect("the card is a file of the site").bytes.clone()
+    };
+    let files = woven(&config);
+    let before = cards(&files);
+    assert_eq!(before.iter().collect::<BTreeSet<_>>().len(), 3, "{before:?}");
+    for card in &before {
+        let png = bytes(&files, card);
+        assert!(png.starts_with(b"\x89PNG"));
+        // Width and height, as every PNG begins.
+        let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+        assert_eq!((side(16), side(20)), card::SIZE);
+    }
+    assert!(text_of(&files, "ch/one.html").contains("content=\"It begins.\""));
+    // A card that is known is taken as it is; another title makes another card.
+    let mut memo = Memo::default();
+    memo.keep_card(before[2].clone(), b"known".to_vec());
+    memo.keep_card("cards/old.png".into(), b"old".to_vec());
+    let mut again = |title: &str| {
+        let config = config.replace("T & U", title);
+        let (book, _) = Book::from_texts(&config, &texts, None).unwrap();
+        weave(&book, &[], &Theme::default(), &Downloads::default(), &mut memo).unwrap()
+    };
+    let files = again("T & U");
+    assert_eq!(cards(&files), before);
+    assert_eq!(bytes(&files, &before[2]), b"known");
+    assert!(files.iter().all(|file| file.path != std::path::Path::new("cards/old.png")));
+    let after = cards(&again("Another"));
+    assert!(after.iter().all(|card| !before.contains(card)), "{after:?}");
+}
+
+#[test]
+fn a_site_without_an_address_has_no_cards() {
+    let files = woven(&ONE.replace(":numref:`eq`-free ", ""), vec![drawing()]).unwrap();
+    assert_eq!(card_of(&files, "ch/one.html", ""), None);
+    assert!(files.iter().all(|file| !file.path.starts_with("cards")));
+}
+
 #[test]
 fn a_formula_that_cannot_be_set_is_pointed_at() {
     let problems =
