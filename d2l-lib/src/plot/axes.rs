@@ -70,6 +70,11 @@ impl Axis {
         if place.is_finite() { place } else { f64::NAN }
     }
 
+    /// From the low end to the high one, as the scale counts.
+    pub(super) fn length(&self) -> f64 {
+        (self.high - self.low).abs()
+    }
+
     /// About `count` ticks at round numbers, in order.
     pub(super) fn ticks(&self, count: usize) -> Ticks {
         match self.scale {
@@ -148,7 +153,8 @@ fn plain(exponent: i32, digit: u8) -> String {
     format!("{:.decimals$}", f64::from(digit) * 10f64.powi(exponent))
 }
 
-fn warp(scale: Scale, value: f64) -> f64 {
+/// A number as the scale counts it: itself, or its logarithm.
+pub(super) fn warp(scale: Scale, value: f64) -> f64 {
     match scale {
         Scale::Linear => value,
         Scale::Log if value > 0.0 => value.log10(),
@@ -157,14 +163,14 @@ fn warp(scale: Scale, value: f64) -> f64 {
 }
 
 /// The smallest of 1, 2, 5, 10, … (times a power of ten) that is at least `step`.
-fn round_step(step: f64) -> f64 {
+pub(super) fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|f| f * power >= step * (1.0 - 1e-9));
     factor.unwrap_or(10.0) * power
 }
 
 /// `10⁻³`
-fn power_of_ten(exponent: i32) -> String {
+pub(super) fn power_of_ten(exponent: i32) -> String {
     const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let raise = |c: char| c.to_digit(10).map_or('⁻', |digit| RAISED[digit as usize]);
     format!("10{}", exponent.to_string().chars().map(raise).collect::<String>())

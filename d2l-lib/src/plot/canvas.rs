@@ -8,7 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::svg::{Svg, UNITS_PER_POINT, units};
+use super::svg::{Svg, Timing, UNITS_PER_POINT, units};
 
 type Drawn = Result<(), DrawingAreaErrorKind<Infallible>>;
 
@@ -53,6 +53,25 @@ impl Canvas {
         Canvas { svg, area }
     }
 
+    /// A canvas whose [`frames`](Canvas::frames) are shown one after another.
+    pub(super) fn animated(width: f64, height: f64, timing: Timing) -> Canvas {
+        let canvas = Canvas::new(width, height);
+        canvas.svg.borrow_mut().animate(timing);
+        canvas
+    }
+
+    /// Draws frames by number; a single one is drawn as it is.
+    pub(super) fn frames(&self, count: usize, draw: impl Fn(usize)) {
+        if count == 1 {
+            return draw(0);
+        }
+        for index in 0..count {
+            self.svg.borrow_mut().begin_frame(index);
+            draw(index);
+            self.svg.borrow_mut().end_frame();
+        }
+    }
+
     pub(super) fn finish(self, title: &str, description: &str) -> String {
         let Canvas { svg, area } = self;
         drop(area);
@@ -76,6 +95,17 @@ impl Canvas {
 
     pub(super) fn polygon(&self, corners: &[Point], color: RGBAColor) {
         done(self.area.draw(&Polygon::new(to_units(corners), color.filled())));
+    }
+
+    /// Fills what an odd number of closed lines surrounds.
+    pub(super) fn region(&self, lines: &[&[Point]], color: RGBAColor) {
+        let lines: Vec<_> = lines.iter().map(|line| to_units(line)).collect();
+        self.svg.borrow_mut().region(&lines, &color);
+    }
+
+    /// Fills a polygon and traces its edges finely.
+    pub(super) fn facet(&self, corners: &[Point], color: RGBAColor) {
+        self.svg.borrow_mut().facet(to_units(corners), &color);
     }
 
     pub(super) fn fill(&self, rect: Rect, color: RGBAColor) {
@@ -102,6 +132,20 @@ impl Canvas {
     pub(super) fn text_upwards(&self, text: &str, at: Point, size: f64) {
         let anchor = Pos::new(HPos::Center, VPos::Center);
         self.write(text, at, size, anchor, FontTransform::Rotate270);
+    }
+
+    /// Writes text turned clockwise about its anchor.
+    pub(super) fn text_turned(
+        &self,
+        text: &str,
+        at: Point,
+        size: f64,
+        (h, v): (HPos, VPos),
+        degrees: f64,
+    ) {
+        self.svg.borrow_mut().set_turn(degrees);
+        self.text(text, at, size, h, v);
+        self.svg.borrow_mut().set_turn(0.0);
     }
 
     fn write(&self, text: &str, (x, y): Point, size: f64, pos: Pos, turn: FontTransform) {

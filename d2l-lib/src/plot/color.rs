@@ -49,12 +49,17 @@ impl Rgb {
         })
     }
 
+    /// The colour itself, also where black would be the page's ink.
+    pub(super) fn fixed(self) -> Rgb {
+        if self == INK { Rgb(1, 1, 1) } else { self }
+    }
+
     pub(super) fn with_opacity(self, opacity: f64) -> RGBAColor {
         RGBAColor(self.0, self.1, self.2, opacity)
     }
 }
 
-/// How numbers become colours in heat maps and pictures.
+/// How numbers become colours in heat maps, contours, surfaces and pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colormap {
     /// Dark violet over green to yellow, even to the eye and for colour-blind readers.

@@ -2,8 +2,10 @@
 
 use plotters::style::text_anchor::{HPos, VPos};
 
+use super::Figure;
 use super::canvas::{Canvas, Point, Rect};
 use super::panel::{self, Look};
+use super::quiver;
 use super::series::{Marker, Shape};
 use super::svg::text_width;
 
@@ -33,7 +35,10 @@ impl Entry<'_> {
         let patch =
             Rect { left, top: middle - 3.0, right: right - 4.0, bottom: middle + 3.0 };
         match self.shape {
-            Shape::Line { .. } => {
+            Shape::Line { .. }
+            | Shape::Curve { .. }
+            | Shape::Contour { .. }
+            | Shape::Wireframe { .. } => {
                 panel::stroke(canvas, &[(left, middle), (right, middle)], &self.look);
                 if let Some(marker) = self.look.marker {
                     panel::mark(
@@ -45,7 +50,10 @@ impl Entry<'_> {
                     );
                 }
             }
-            Shape::Scatter { .. } => {
+            Shape::Arrows { .. } => {
+                quiver::draw(canvas, (left, middle), (right, middle), &self.look);
+            }
+            Shape::Scatter { .. } | Shape::Cloud { .. } => {
                 let marker = self.look.marker.unwrap_or(Marker::Circle);
                 panel::mark(canvas, marker, (center, middle), self.look.diameter, color);
             }
@@ -54,6 +62,15 @@ impl Entry<'_> {
         let at = (right + GAP, middle);
         canvas.text(self.label, at, SIZE, HPos::Left, VPos::Center);
     }
+}
+
+/// The legend's entries: whatever has a label.
+pub(super) fn entries<'a>(figure: &'a Figure, looks: &[Look]) -> Vec<Entry<'a>> {
+    (figure.series.iter().zip(looks))
+        .filter_map(|(s, &look)| {
+            Some(Entry { label: s.label.as_deref()?, shape: &s.shape, look })
+        })
+        .collect()
 }
 
 /// The free place inside `plot` where a legend as a column would cover none of `obstacles`.

@@ -1,4 +1,5 @@
-//! Plots as SVG: lines, points, bars, histograms, bands, heat maps and pictures.
+//! Plots as SVG: lines, points, bars, histograms, bands, heat maps, pictures, contours, arrows,
+//! surfaces in space, and animations of them.
 //!
 //! ```
 //! use d2l::plot::{Figure, Values};
@@ -21,18 +22,27 @@
 //! place of the legend have defaults that a printed book would choose; text and axes take
 //! the colour and the font of the page around them.
 
+mod animation;
 mod axes;
 mod canvas;
+mod clip;
 mod color;
+mod contour;
+mod isoline;
 mod legend;
 mod panel;
 mod picture;
+mod quiver;
 mod series;
+mod space;
+mod surface;
 mod svg;
+mod tag;
 mod values;
 
 use std::fmt;
 
+pub use animation::Animation;
 pub use axes::Scale;
 pub use color::Colormap;
 pub use series::{LineStyle, Marker};
@@ -41,6 +51,7 @@ pub use values::{Matrix, Values};
 use canvas::{Canvas, Rect};
 use color::Rgb;
 use series::{Series, Shape};
+use svg::Timing;
 
 use crate::display::{self, Show};
 
@@ -57,10 +68,15 @@ pub struct Figure {
     title: String,
     x_label: String,
     y_label: String,
+    z_label: String,
     x_limits: Option<(f64, f64)>,
     y_limits: Option<(f64, f64)>,
+    z_limits: Option<(f64, f64)>,
     x_scale: Scale,
     y_scale: Scale,
+    z_scale: Scale,
+    equal: bool,
+    view: Option<(f64, f64)>,
     size: Option<(f64, f64)>,
     categories: Option<Vec<String>>,
     series: Vec<Series>,
@@ -121,6 +137,18 @@ impl Figure {
         self
     }
 
+    /// Names the heights: the upright axis in space, or the scale of colours beside a flat plot.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().heatmap([[0, 1], [2, 3]]).z_label("weight");
+    /// assert!(figure.to_svg().contains(">weight<"));
+    /// ```
+    pub fn z_label(mut self, label: &str) -> Figure {
+        self.z_label = label.to_string();
+        self
+    }
+
     /// Shows the horizontal axis from `low` to `high`.
     ///
     /// # Panics
@@ -143,6 +171,23 @@ impl Figure {
         self
     }
 
+    /// Shows heights, or the colours for them, from `low` to `high`.
+    ///
+    /// # Panics
+    /// If the limits are equal or not finite.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let map = || Figure::new().heatmap([[0.0, 1.0], [2.0, 3.0]]);
+    /// assert!(map().z_limits(-20.0, 20.0).to_svg().contains(">−20<"));
+    /// ```
+    #[track_caller]
+    pub fn z_limits(mut self, low: f64, high: f64) -> Figure {
+        check_limits("z_limits", low, high);
+        self.z_limits = Some((low, high));
+        self
+    }
+
     /// Sets the scale of the horizontal axis.
     pub fn x_scale(mut self, scale: Scale) -> Figure {
         self.x_scale = scale;
@@ -155,6 +200,12 @@ impl Figure {
         self
     }
 
+    /// Sets the scale of heights and of the colours for them.
+    pub fn z_scale(mut self, scale: Scale) -> Figure {
+        self.z_scale = scale;
+        self
+    }
+
     /// Makes the horizontal axis logarithmic.
     pub fn log_x(self) -> Figure {
         self.x_scale(Scale::Log)
@@ -163,6 +214,29 @@ impl Figure {
     /// Makes the vertical axis logarithmic.
     pub fn log_y(self) -> Figure {
         self.y_scale(Scale::Log)
+    }
+
+    /// Makes heights and the colours for them logarithmic.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let losses = Figure::new().heatmap([[1.0, 1e2], [1e4, 1e6]]).log_z();
+    /// assert!(losses.to_svg().contains(">10<tspan"), "powers of ten");
+    /// ```
+    pub fn log_z(self) -> Figure {
+        self.z_scale(Scale::Log)
+    }
+
+    /// Makes a unit as long upwards as across, so that circles are round.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let square = Figure::new().line([0, 1, 1, 0], [0, 0, 1, 1]);
+    /// assert_ne!(square.clone().equal_axes().to_svg(), square.to_svg());
+    /// ```
+    pub fn equal_axes(mut self) -> Figure {
+        self.equal = true;
+        self
     }
 
     /// Sets width and height in inches.
@@ -190,7 +264,7 @@ impl Figure {
     pub fn line(self, x: impl Into<Values>, y: impl Into<Values>) -> Figure {
         let (x, y) = (x.into().0, y.into().0);
         check_lengths("line", &x, &y);
-        self.with(Shape::Line { x, y })
+        self.with("line", Shape::Line { x, y })
     }
 
     /// Draws separate points.
@@ -201,7 +275,7 @@ impl Figure {
     pub fn scatter(self, x: impl Into<Values>, y: impl Into<Values>) -> Figure {
         let (x, y) = (x.into().0, y.into().0);
         check_lengths("scatter", &x, &y);
-        self.with(Shape::Scatter { x, y })
+        self.with("scatter", Shape::Scatter { x, y })
     }
 
     /// Fills the band between `low` and `high`, for instance a range of errors.
@@ -218,7 +292,7 @@ impl Figure {
         let (x, low, high) = (x.into().0, low.into().0, high.into().0);
         check_lengths("band", &x, &low);
         check_lengths("band", &x, &high);
-        self.with(Shape::Band { x, low, high })
+        self.with("band", Shape::Band { x, low, high })
     }
 
     /// Draws a bar for each category; several sets of bars stand side by side.
@@ -240,7 +314,7 @@ impl Figure {
         );
         self.categories =
             Some(categories.iter().map(|c| c.as_ref().to_string()).collect());
-        self.with(Shape::Bars { heights })
+        self.with("bar", Shape::Bars { heights })
     }
 
     /// Counts values in bins of equal width; several histograms share the bins.
@@ -250,13 +324,13 @@ impl Figure {
     #[track_caller]
     pub fn histogram(self, values: impl Into<Values>, bins: usize) -> Figure {
         assert!(bins > 0, "Figure::histogram: no bins");
-        self.with(Shape::Histogram { values: values.into().0, bins })
+        self.with("histogram", Shape::Histogram { values: values.into().0, bins })
     }
 
     /// Colours the cells of a matrix, first row on top, with a scale of colours beside.
     pub fn heatmap(self, matrix: impl Into<Matrix>) -> Figure {
         let matrix = matrix.into();
-        self.with(Shape::Heatmap { matrix, colors: Colormap::default() })
+        self.with("heatmap", Shape::Heatmap { matrix, colors: Colormap::default() })
     }
 
     /// Shows a matrix as a picture, from black (the least value) to white, without axes.
@@ -265,7 +339,7 @@ impl Figure {
         let [low, high] = finite_range(&values);
         let gray = |v: &f64| Colormap::Grays.at((v - low) / (high - low));
         let pixels = values.iter().map(gray).collect();
-        self.with(Shape::Picture { rows, columns, pixels })
+        self.with("image", Shape::Picture { rows, columns, pixels })
     }
 
     /// Shows a picture of red, green and blue values between 0 and 1, pixel after pixel.
@@ -289,7 +363,7 @@ impl Figure {
         let pixels = (values.chunks_exact(3))
             .map(|p| Rgb(byte(p[0]), byte(p[1]), byte(p[2])))
             .collect();
-        self.with(Shape::Picture { rows, columns, pixels })
+        self.with("image_rgb", Shape::Picture { rows, columns, pixels })
     }
 }
 
@@ -414,14 +488,17 @@ impl Figure {
         self
     }
 
-    /// Sets the colours of a heat map.
+    /// Sets the colours of a heat map, of contours or of a surface.
     ///
     /// # Panics
-    /// If what was added last is no heat map.
+    /// If what was added last is nothing of these.
     #[track_caller]
     pub fn colormap(mut self, map: Colormap) -> Figure {
         match &mut self.last("colormap").shape {
-            Shape::Heatmap { colors, .. } => *colors = map,
+            Shape::Heatmap { colors, .. }
+            | Shape::Bands { colors, .. }
+            | Shape::Surface { colors, .. } => *colors = map,
+            Shape::Contour { colors, .. } => *colors = Some(map),
             other => panic!("Figure::colormap: a {} has no colour map", other.name()),
         }
         self
@@ -434,8 +511,7 @@ impl Figure {
     pub fn to_svg(&self) -> String {
         let (width, height) = self.points();
         let canvas = Canvas::new(width, height);
-        let page = Rect { left: 0.0, top: 0.0, right: width, bottom: height };
-        self.draw(&canvas, page);
+        draw(&[self], &canvas, page(width, height));
         let title = match self.title.as_str() {
             "" => self.to_string(),
             title => title.to_string(),
@@ -446,23 +522,6 @@ impl Figure {
     /// Shows the figure in a notebook.
     pub fn evcxr_display(&self) {
         Show::show(self);
-    }
-
-    fn draw(&self, canvas: &Canvas, mut area: Rect) {
-        let Some(panels) = &self.panels else {
-            return panel::draw(self, canvas, area);
-        };
-        if !self.title.is_empty() {
-            area.top += panel::draw_title(canvas, area, &self.title);
-        }
-        let width = (area.right - area.left) / panels.columns as f64;
-        let height = (area.bottom - area.top) / panels.rows as f64;
-        for (index, figure) in panels.figures.iter().enumerate() {
-            let left = area.left + width * (index % panels.columns) as f64;
-            let top = area.top + height * (index / panels.columns) as f64;
-            let cell = Rect { left, top, right: left + width, bottom: top + height };
-            figure.draw(canvas, cell);
-        }
     }
 
     /// Width and height in points.
@@ -489,10 +548,16 @@ impl Figure {
             }
             return text.trim_end().to_string();
         }
-        for (name, label, range) in [
-            ("Horizontal", &self.x_label, panel::x_range(self)),
-            ("Vertical", &self.y_label, panel::y_range(self)),
-        ] {
+        let names = match self.is_spatial() {
+            true => ["x", "y", "z"],
+            false => ["Horizontal", "Vertical", ""],
+        };
+        let axes = [
+            (&self.x_label, panel::x_range(self)),
+            (&self.y_label, panel::y_range(self)),
+            (&self.z_label, panel::z_range(self)),
+        ];
+        for (name, (label, range)) in names.into_iter().zip(axes) {
             let Some((low, high)) = range else { continue };
             let label =
                 if label.is_empty() { String::new() } else { format!(" {label}") };
@@ -513,7 +578,29 @@ impl Figure {
         }
     }
 
-    fn with(mut self, shape: Shape) -> Figure {
+    fn is_spatial(&self) -> bool {
+        self.series.first().is_some_and(|s| s.shape.is_spatial())
+    }
+
+    /// What the frames of an animation must have in common.
+    fn kind(&self) -> String {
+        match &self.panels {
+            None if self.is_spatial() => "space".into(),
+            None => "flat".into(),
+            Some(panels) => {
+                let kinds: Vec<String> =
+                    panels.figures.iter().map(Figure::kind).collect();
+                format!("{} × {} of {}", panels.rows, panels.columns, kinds.join(" and "))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn with(mut self, method: &str, shape: Shape) -> Figure {
+        assert!(
+            self.series.is_empty() || self.is_spatial() == shape.is_spatial(),
+            "Figure::{method}: one figure cannot have flat plots and plots in space"
+        );
         self.panels = None;
         self.series.push(Series {
             shape,
@@ -568,6 +655,29 @@ impl fmt::Debug for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Draws figures, the frames of an animation or a single one, into `area`.
+fn draw(frames: &[&Figure], canvas: &Canvas, mut area: Rect) {
+    let last = frames[frames.len() - 1];
+    let Some(panels) = &last.panels else {
+        return panel::draw(frames, canvas, area);
+    };
+    area.top += panel::draw_titles(frames, canvas, area);
+    let width = (area.right - area.left) / panels.columns as f64;
+    let height = (area.bottom - area.top) / panels.rows as f64;
+    for index in 0..panels.figures.len() {
+        let left = area.left + width * (index % panels.columns) as f64;
+        let top = area.top + height * (index / panels.columns) as f64;
+        let cell = Rect { left, top, right: left + width, bottom: top + height };
+        let panels = frames.iter().filter_map(|frame| frame.panels.as_ref());
+        let cells: Vec<&Figure> = panels.map(|panels| &panels.figures[index]).collect();
+        draw(&cells, canvas, cell);
+    }
+}
+
+fn page(width: f64, height: f64) -> Rect {
+    Rect { left: 0.0, top: 0.0, right: width, bottom: height }
 }
 
 #[track_caller]

@@ -1,26 +1,31 @@
 //! One set of axes: frame, ticks, labels, series and legend.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use plotters::style::RGBAColor;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Axis, Scale, Tick, Ticks};
 use super::canvas::{Canvas, Point, Rect};
+use super::clip::clipped;
 use super::color::{CYCLE, Colormap, INK, Rgb};
+use super::contour::{self, Levels};
 use super::series::{LineStyle, Marker, Series, Shape};
 use super::svg::text_width;
-use super::{Figure, finite_range, legend, picture};
+use super::{Figure, finite_range, legend, picture, quiver, space};
 
 const TITLE: f64 = 9.5;
-const LABEL: f64 = 9.0;
-const TICK: f64 = 8.0;
+pub(super) const LABEL: f64 = 9.0;
+pub(super) const TICK: f64 = 8.0;
 
 /// How a series looks, with every default filled in.
 #[derive(Clone, Copy)]
 pub(super) struct Look {
-    color: Rgb,
-    opacity: f64,
-    line: LineStyle,
-    width: f64,
+    pub(super) color: Rgb,
+    pub(super) opacity: f64,
+    pub(super) line: LineStyle,
+    pub(super) width: f64,
     pub(super) marker: Option<Marker>,
     pub(super) diameter: f64,
 }
@@ -29,18 +34,25 @@ impl Look {
     fn of(series: &Series, index: usize) -> Look {
         const STYLES: [LineStyle; 4] =
             [LineStyle::Solid, LineStyle::Dashed, LineStyle::DashDot, LineStyle::Dotted];
-        let points = matches!(series.shape, Shape::Scatter { .. });
+        let points = matches!(series.shape, Shape::Scatter { .. } | Shape::Cloud { .. });
         let opacity = match series.shape {
             Shape::Band { .. } => 0.25,
             Shape::Histogram { .. } => 0.75,
+            Shape::Contour { .. } => 0.6,
             _ => 1.0,
+        };
+        let (color, line, width) = match series.shape {
+            Shape::Contour { .. } => (INK, LineStyle::Solid, 0.8),
+            Shape::Wireframe { .. } => (CYCLE[0], LineStyle::Solid, 0.6),
+            Shape::Arrows { .. } => (CYCLE[index % CYCLE.len()], LineStyle::Solid, 0.9),
+            _ => (CYCLE[index % CYCLE.len()], STYLES[index % STYLES.len()], 1.5),
         };
         let set = series.width > 0.0;
         Look {
-            color: series.color.unwrap_or(CYCLE[index % CYCLE.len()]),
+            color: series.color.unwrap_or(color),
             opacity: series.opacity.unwrap_or(opacity),
-            line: series.line.unwrap_or(STYLES[index % STYLES.len()]),
-            width: if set && !points { series.width } else { 1.5 },
+            line: series.line.unwrap_or(line),
+            width: if set && !points { series.width } else { width },
             marker: series.marker,
             diameter: if set && points { series.width } else { 4.5 },
         }
@@ -88,11 +100,39 @@ pub(super) fn mark(
     }
 }
 
-/// Draws a title in the middle of the top; gives the height it took.
-pub(super) fn draw_title(canvas: &Canvas, area: Rect, title: &str) -> f64 {
-    let middle = (area.left + area.right) / 2.0;
-    canvas.text(title, (middle, area.top + 8.0), TITLE, HPos::Center, VPos::Center);
+/// How the series of a figure look.
+pub(super) fn looks(figure: &Figure) -> Vec<Look> {
+    let mut index = 0;
+    let look = |series: &Series| {
+        let look = Look::of(series, index);
+        index += usize::from(!series.shape.is_ground());
+        look
+    };
+    figure.series.iter().map(look).collect()
+}
+
+/// Draws the titles of frames in the middle of the top; gives the height they take.
+pub(super) fn draw_titles(frames: &[&Figure], canvas: &Canvas, area: Rect) -> f64 {
+    let first = frames[0];
+    if frames.iter().all(|figure| figure.title.is_empty()) {
+        return 0.0;
+    }
+    let same = frames.iter().all(|figure| figure.title == first.title);
+    let at = ((area.left + area.right) / 2.0, area.top + 8.0);
+    canvas.frames(if same { 1 } else { frames.len() }, |index| {
+        canvas.text(&frames[index].title, at, TITLE, HPos::Center, VPos::Center);
+    });
     16.0
+}
+
+/// How many series all frames begin with.
+pub(super) fn shared(frames: &[&Figure]) -> usize {
+    let [first, rest @ ..] = frames else { return 0 };
+    if rest.is_empty() {
+        return 0;
+    }
+    let same = |i: &usize| rest.iter().all(|f| f.series.get(*i) == first.series.get(*i));
+    (0..first.series.len()).take_while(same).count()
 }
 
 fn horizontal(shape: &Shape) -> Vec<f64> {
@@ -104,7 +144,18 @@ fn horizontal(shape: &Shape) -> Vec<f64> {
         Shape::Histogram { values, .. } => values.clone(),
         Shape::Heatmap { matrix, .. } => vec![-0.5, matrix.columns as f64 - 0.5],
         Shape::Picture { .. } => Vec::new(),
+        Shape::Contour { heights, .. } | Shape::Bands { heights, .. } => {
+            heights.x.clone()
+        }
+        Shape::Arrows { x, u, scale, .. } => ends(x, u, *scale),
+        _ => space::places(shape).iter().map(|place| place[0]).collect(),
     }
+}
+
+/// Tails of arrows, and their tips if their length is given.
+fn ends(tails: &[f64], ways: &[f64], scale: Option<f64>) -> Vec<f64> {
+    let tips = tails.iter().zip(ways).filter_map(|(x, u)| Some(x + u * scale?));
+    tails.iter().copied().chain(tips).collect()
 }
 
 fn vertical(figure: &Figure, shape: &Shape) -> Vec<f64> {
@@ -118,6 +169,11 @@ fn vertical(figure: &Figure, shape: &Shape) -> Vec<f64> {
         }
         Shape::Heatmap { matrix, .. } => vec![matrix.rows as f64 - 0.5, -0.5],
         Shape::Picture { .. } => Vec::new(),
+        Shape::Contour { heights, .. } | Shape::Bands { heights, .. } => {
+            heights.y.clone()
+        }
+        Shape::Arrows { y, v, scale, .. } => ends(y, v, *scale),
+        _ => space::places(shape).iter().map(|place| place[1]).collect(),
     }
 }
 
@@ -155,49 +211,78 @@ pub(super) fn y_range(figure: &Figure) -> Option<(f64, f64)> {
     range(values, figure.y_limits)
 }
 
-/// Draws axes, series and legend into `area`.
-pub(super) fn draw(figure: &Figure, canvas: &Canvas, mut area: Rect) {
-    if !figure.title.is_empty() {
-        area.top += draw_title(canvas, area, &figure.title);
+/// The same upright in space.
+pub(super) fn z_range(figure: &Figure) -> Option<(f64, f64)> {
+    let places = figure.series.iter().flat_map(|s| space::places(&s.shape));
+    let values: Vec<f64> = places.map(|place| place[2]).collect();
+    if values.is_empty() { None } else { range(values, figure.z_limits) }
+}
+
+/// Draws axes, series and legend of frames into `area`; the frames share the axes.
+pub(super) fn draw(frames: &[&Figure], canvas: &Canvas, mut area: Rect) {
+    area.top += draw_titles(frames, canvas, area);
+    let last = frames[frames.len() - 1];
+    let all = match frames {
+        [one] => Cow::Borrowed(*one),
+        _ => Cow::Owned(Figure {
+            series: frames.iter().flat_map(|figure| figure.series.clone()).collect(),
+            ..last.clone()
+        }),
+    };
+    if all.is_spatial() {
+        return space::draw(frames, &all, canvas, area);
     }
-    let picture = figure.series.iter().find_map(|s| match &s.shape {
-        Shape::Picture { rows, columns, pixels } => Some((*rows, *columns, pixels)),
-        _ => None,
-    });
-    if let Some((rows, columns, pixels)) = picture {
-        let room = inset(area, 3.0);
-        let place = fitted(room, rows, columns);
-        return canvas.picture(place, &picture::encode(rows, columns, pixels));
+    if all.series.iter().any(|s| matches!(s.shape, Shape::Picture { .. })) {
+        let same = shared(frames) == last.series.len();
+        return canvas.frames(if same { 1 } else { frames.len() }, |index| {
+            draw_picture(frames[index], canvas, area);
+        });
     }
 
-    let looks: Vec<Look> =
-        figure.series.iter().enumerate().map(|(i, s)| Look::of(s, i)).collect();
-    let entries: Vec<legend::Entry> = (figure.series.iter().zip(&looks))
-        .filter_map(|(s, &look)| {
-            Some(legend::Entry { label: s.label.as_deref()?, shape: &s.shape, look })
-        })
+    let looks = looks(last);
+    let entries = legend::entries(last, &looks);
+    let frame = Frame::new(&all, area);
+    let obstacles: Vec<Point> = (frames.iter())
+        .flat_map(|figure| figure.series.iter().map(|s| (*figure, &s.shape)))
+        .flat_map(|(figure, shape)| frame.obstacles(figure, shape))
         .collect();
-
-    let frame = Frame::new(figure, area);
-    let obstacles: Vec<Point> =
-        figure.series.iter().flat_map(|s| frame.obstacles(figure, &s.shape)).collect();
     let place = legend::free_place(&entries, frame.plot, &obstacles);
     let frame = match place {
         None if !entries.is_empty() => {
             let width = frame.plot.width();
             let height = legend::height_above(&entries, width);
             legend::draw_above(canvas, &entries, frame.plot.left, area.top + 2.0, width);
-            Frame::new(figure, Rect { top: area.top + height, ..area })
+            Frame::new(&all, Rect { top: area.top + height, ..area })
         }
         _ => frame,
     };
-    frame.draw_axes(figure, canvas);
-    for (series, look) in figure.series.iter().zip(&looks) {
-        frame.draw_series(figure, canvas, &series.shape, look);
-    }
+    frame.draw_axes(&all, canvas);
+    let shared = shared(frames);
+    frame.draw_series(last, canvas, 0..shared);
+    canvas.frames(frames.len(), |index| {
+        let figure = frames[index];
+        frame.draw_series(figure, canvas, shared..figure.series.len());
+    });
     if let Some(place) = place.filter(|_| !entries.is_empty()) {
         legend::draw_column(canvas, &entries, place);
     }
+}
+
+fn draw_picture(figure: &Figure, canvas: &Canvas, area: Rect) {
+    for series in &figure.series {
+        if let Shape::Picture { rows, columns, pixels } = &series.shape {
+            let place = fitted(inset(area, 3.0), *rows, *columns);
+            return canvas.picture(place, &picture::encode(*rows, *columns, pixels));
+        }
+    }
+}
+
+/// The scale of colours beside a plot.
+enum Bar {
+    /// From the least to the greatest number.
+    Smooth([f64; 2], Colormap),
+    /// A step from level to level.
+    Bands(Vec<f64>, Colormap),
 }
 
 /// The rectangle of the data, and the two axes along it.
@@ -207,8 +292,11 @@ struct Frame {
     y: Axis,
     x_ticks: Ticks,
     y_ticks: Ticks,
-    /// Values at the ends of the colour bar, and its colours.
-    colors: Option<([f64; 2], Colormap)>,
+    bar: Option<Bar>,
+    /// The numbers that histograms count in bins.
+    bins: [f64; 2],
+    /// The heights that contours without chosen levels go through.
+    heights: [f64; 2],
 }
 
 impl Frame {
@@ -220,7 +308,12 @@ impl Frame {
             Shape::Heatmap { matrix, colors } => Some((matrix, *colors)),
             _ => None,
         });
-        let margin = if heatmap.is_some() { 0.0 } else { 0.04 };
+        let ground = has(|s| matches!(s, Shape::Contour { .. } | Shape::Bands { .. }));
+        let margin = match heatmap.is_some() || ground {
+            true => 0.0,
+            false if has(|s| matches!(s, Shape::Arrows { scale: None, .. })) => 0.08,
+            false => 0.04,
+        };
 
         let data = figure.series.iter().flat_map(|s| horizontal(&s.shape));
         let x = Axis::new(
@@ -242,8 +335,27 @@ impl Frame {
             (None, None) => None,
         };
         let y = Axis::new(figure.y_scale, y_limits, y_values.into_iter(), margin);
-        let colors =
-            heatmap.map(|(matrix, colors)| (finite_range(&matrix.values), colors));
+        let heights = figure.series.iter().flat_map(|s| match &s.shape {
+            Shape::Contour { heights, levels: Levels::About(_), .. }
+            | Shape::Bands { heights, levels: Levels::About(_), .. } => &heights.z[..],
+            _ => &[],
+        });
+        let heights =
+            contour::height_range(figure, &heights.copied().collect::<Vec<_>>());
+        let bar = figure.series.iter().find_map(|s| match &s.shape {
+            Shape::Heatmap { colors, .. } => {
+                let values = figure.series.iter().flat_map(|s| match &s.shape {
+                    Shape::Heatmap { matrix, .. } => &matrix.values[..],
+                    _ => &[],
+                });
+                let values: Vec<f64> = values.copied().collect();
+                Some(Bar::Smooth(contour::height_range(figure, &values), *colors))
+            }
+            Shape::Bands { levels, colors, .. } => {
+                Some(Bar::Bands(levels.of_bands(figure.z_scale, heights), *colors))
+            }
+            _ => None,
+        });
 
         let below = if figure.x_label.is_empty() { 0.0 } else { 13.0 };
         let beside = if figure.y_label.is_empty() { 0.0 } else { 13.0 };
@@ -253,15 +365,19 @@ impl Frame {
             right: area.right - 8.0,
             bottom: area.bottom - below - 15.0,
         };
-        let y_ticks = y.ticks(((plot.height() / 26.0) as usize).clamp(2, 8));
+        let mut y_ticks = y.ticks(((plot.height() / 26.0) as usize).clamp(2, 8));
         if y_ticks.factor.is_some() {
             plot.top += 8.0;
         }
         let widest =
             y_ticks.ticks.iter().map(|t| text_width(&t.label)).fold(0.0, f64::max);
         plot.left += widest * TICK + 2.0;
-        if colors.is_some() {
-            plot.right -= 40.0;
+        if bar.is_some() {
+            plot.right -= if figure.z_label.is_empty() { 40.0 } else { 51.0 };
+        }
+        if figure.equal {
+            plot = proportioned(plot, y.length() / x.length());
+            y_ticks = y.ticks(((plot.height() / 26.0) as usize).clamp(2, 8));
         }
         // As many ticks as their labels, with some air, have room.
         let mut count = ((plot.width() / 34.0) as usize).clamp(2, 10);
@@ -280,7 +396,8 @@ impl Frame {
                 plot = fitted(plot, matrix.rows, matrix.columns);
             }
         }
-        Frame { plot, x, y, x_ticks, y_ticks, colors }
+        let bins = bins_range(figure);
+        Frame { plot, x, y, x_ticks, y_ticks, bar, bins, heights }
     }
 
     /// Where a pair of numbers lies; NaN if nowhere.
@@ -296,7 +413,8 @@ impl Frame {
         let Rect { left, top, right, bottom } = self.plot;
         let ink = INK.with_opacity(1.0);
         let grid = INK.with_opacity(0.12);
-        let shows_grid = self.colors.is_none();
+        let grounds = |s: &Series| matches!(s.shape, Shape::Contour { .. });
+        let shows_grid = self.bar.is_none() && !figure.series.iter().any(grounds);
 
         if let Some(names) = &figure.categories {
             let step = self.plot.width() / names.len() as f64;
@@ -361,34 +479,73 @@ impl Frame {
             let at = (left - widest * TICK - 14.0, middle);
             canvas.text_upwards(&figure.y_label, at, LABEL);
         }
-        if let Some((range, colors)) = self.colors {
-            self.draw_color_bar(canvas, range, colors);
+        if let Some(bar) = &self.bar {
+            self.draw_color_bar(figure, canvas, bar);
         }
     }
 
-    fn draw_color_bar(&self, canvas: &Canvas, [low, high]: [f64; 2], colors: Colormap) {
+    fn draw_color_bar(&self, figure: &Figure, canvas: &Canvas, bar: &Bar) {
         const STEPS: usize = 120;
         let Rect { top, right, bottom, .. } = self.plot;
-        let bar = Rect { left: right + 8.0, top, right: right + 16.0, bottom };
-        let pixels: Vec<Rgb> =
-            (0..STEPS).rev().map(|i| colors.at(i as f64 / (STEPS - 1) as f64)).collect();
-        canvas.picture(bar, &picture::encode(STEPS, 1, &pixels));
-        let axis = Axis::new(Scale::Linear, Some((low, high)), [].into_iter(), 0.0);
+        let place = Rect { left: right + 8.0, top, right: right + 16.0, bottom };
         let count = (((bottom - top) / 26.0) as usize).clamp(2, 6);
-        let ticks = axis.ticks(count);
+        let ticks = match bar {
+            Bar::Smooth([low, high], colors) => {
+                let pixels = (0..STEPS).rev().map(|i| i as f64 / (STEPS - 1) as f64);
+                let pixels: Vec<Rgb> = pixels.map(|t| colors.at(t)).collect();
+                canvas.picture(place, &picture::encode(STEPS, 1, &pixels));
+                let limits = Some((*low, *high));
+                Axis::new(figure.z_scale, limits, [].into_iter(), 0.0).ticks(count)
+            }
+            Bar::Bands(levels, colors) => {
+                let bands = levels.len() - 1;
+                let height =
+                    |step: usize| bottom - (bottom - top) * step as f64 / bands as f64;
+                for band in 0..bands {
+                    // Down to the foot, so that no gap shows between steps.
+                    let step =
+                        Rect { top: height(band + 1), bottom: height(band), ..place };
+                    let below = if band == 0 { 0.0 } else { 0.5 };
+                    let step = Rect { bottom: step.bottom + below, ..step };
+                    let color = contour::band_color(*colors, band, bands);
+                    canvas.fill(step, color.fixed().with_opacity(1.0));
+                }
+                let every = levels.len().div_ceil(((bottom - top) / 12.0) as usize + 1);
+                let named = levels.iter().enumerate().step_by(every.max(1));
+                let ticks = named.map(|(step, &level)| Tick {
+                    at: step as f64 / bands as f64,
+                    label: contour::level_name(level),
+                });
+                Ticks { ticks: ticks.collect(), minor: Vec::new(), factor: None }
+            }
+        };
         for tick in &ticks.ticks {
             let y = bottom - tick.at * (bottom - top);
-            let ends = [(bar.right, y), (bar.right + 2.5, y)];
+            let ends = [(place.right, y), (place.right + 2.5, y)];
             canvas.line(&ends, INK.with_opacity(1.0), 0.6, &[]);
-            let at = (bar.right + 4.5, y);
+            let at = (place.right + 4.5, y);
             canvas.text(&tick.label, at, TICK, HPos::Left, VPos::Center);
         }
         if let Some(factor) = &ticks.factor {
-            canvas.text(factor, (bar.left, top - 2.0), TICK, HPos::Left, VPos::Bottom);
+            canvas.text(factor, (place.left, top - 2.0), TICK, HPos::Left, VPos::Bottom);
+        }
+        if !figure.z_label.is_empty() {
+            let labels = ticks.ticks.iter().map(|t| text_width(&t.label));
+            let widest = labels.fold(0.0, f64::max) * TICK;
+            let at = (place.right + 4.5 + widest + 8.0, (top + bottom) / 2.0);
+            canvas.text_upwards(&figure.z_label, at, LABEL);
         }
     }
 
-    fn draw_series(&self, figure: &Figure, canvas: &Canvas, shape: &Shape, look: &Look) {
+    fn draw_series(&self, figure: &Figure, canvas: &Canvas, which: Range<usize>) {
+        let looks = looks(figure);
+        for (series, look) in figure.series[which.clone()].iter().zip(&looks[which]) {
+            self.draw_one(figure, canvas, series, look);
+        }
+    }
+
+    fn draw_one(&self, figure: &Figure, canvas: &Canvas, series: &Series, look: &Look) {
+        let shape = &series.shape;
         match shape {
             Shape::Line { x, y } => {
                 let points: Vec<Point> =
@@ -433,19 +590,55 @@ impl Frame {
                 }
             }
             Shape::Heatmap { matrix, colors } => {
-                let [low, high] = finite_range(&matrix.values);
-                let pixels: Vec<Rgb> = matrix
-                    .values
-                    .iter()
-                    .map(|v| colors.at((v - low) / (high - low)))
-                    .collect();
+                let Some(Bar::Smooth(range, _)) = self.bar else { return };
+                let place = |v: &f64| contour::height_place(figure.z_scale, range, *v);
+                let pixels: Vec<Rgb> =
+                    matrix.values.iter().map(|v| colors.at(place(v))).collect();
                 canvas.picture(
                     self.plot,
                     &picture::encode(matrix.rows, matrix.columns, &pixels),
                 );
             }
-            Shape::Picture { .. } => {}
+            Shape::Contour { heights, levels, colors } => {
+                let grounds = |s: &Series| !s.shape.is_ground();
+                let others = figure.series.iter().filter(|s| grounds(s));
+                let obstacles = others.flat_map(|s| self.obstacles(figure, &s.shape));
+                let levels = levels.of_lines(figure.z_scale, self.heights);
+                contour::Lines {
+                    heights,
+                    scale: figure.z_scale,
+                    levels: &levels,
+                    colors: *colors,
+                    look: *look,
+                    styled: series.line.is_some(),
+                    obstacles: self.bar.is_none().then(|| obstacles.collect()),
+                }
+                .draw(canvas, |x, y| self.point(x, y), self.plot);
+            }
+            Shape::Bands { heights, levels, colors } => {
+                let levels = levels.of_bands(figure.z_scale, self.heights);
+                let place = |x, y| self.point(x, y);
+                let scale = figure.z_scale;
+                contour::draw_bands(
+                    canvas, heights, scale, &levels, *colors, place, self.plot,
+                );
+            }
+            Shape::Arrows { .. } => {
+                for (tail, tip) in self.arrows(shape) {
+                    if self.plot.contains(tail) {
+                        quiver::draw(canvas, tail, tip, look);
+                    }
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// Tails and tips of arrows; none for other shapes.
+    fn arrows(&self, shape: &Shape) -> Vec<(Point, Point)> {
+        let Shape::Arrows { x, y, u, v, scale } = shape else { return Vec::new() };
+        let room = self.plot.width() * self.plot.height();
+        quiver::arrows([x, y, u, v], *scale, room, |x, y| self.point(x, y))
     }
 
     fn draw_markers(
@@ -486,7 +679,7 @@ impl Frame {
                 .map(|(i, &height)| bar(i as f64 - 0.4, i as f64 + 0.4, height))
                 .collect(),
             Shape::Histogram { values, bins } => {
-                let [low, high] = bins_range(figure);
+                let [low, high] = self.bins;
                 let width = (high - low) / *bins as f64;
                 (counts(values, *bins, [low, high]).into_iter().enumerate())
                     .map(|(i, count)| {
@@ -520,11 +713,15 @@ impl Frame {
                 });
                 lines.flatten().collect()
             }
-            Shape::Heatmap { .. } => {
+            Shape::Heatmap { .. } | Shape::Contour { .. } | Shape::Bands { .. } => {
                 let Rect { left, top, right, bottom } = self.plot;
                 dense(&[(left, top), (right, bottom), (left, bottom), (right, top)])
             }
-            Shape::Picture { .. } => Vec::new(),
+            Shape::Arrows { .. } => {
+                let arrows = self.arrows(shape).into_iter();
+                arrows.flat_map(|(tail, tip)| dense(&[tail, tip])).collect()
+            }
+            _ => Vec::new(),
         }
     }
 }
@@ -551,8 +748,13 @@ fn inset(rect: Rect, by: f64) -> Rect {
 
 /// The largest rectangle of `rows` × `columns` squares in the middle of `room`.
 fn fitted(room: Rect, rows: usize, columns: usize) -> Rect {
-    let side = (room.width() / columns as f64).min(room.height() / rows as f64);
-    let (width, height) = (side * columns as f64, side * rows as f64);
+    proportioned(room, rows as f64 / columns as f64)
+}
+
+/// The largest rectangle in the middle of `room` that is so many times as high as wide.
+fn proportioned(room: Rect, ratio: f64) -> Rect {
+    let width = room.width().min(room.height() / ratio);
+    let height = width * ratio;
     let left = room.left + (room.width() - width) / 2.0;
     let top = room.top + (room.height() - height) / 2.0;
     Rect { left, top, right: left + width, bottom: top + height }
@@ -567,7 +769,7 @@ fn clamped((x, y): Point, plot: Rect) -> Point {
 }
 
 /// The points with others between them, so that no gap is wider than a letter.
-fn dense(points: &[Point]) -> Vec<Point> {
+pub(super) fn dense(points: &[Point]) -> Vec<Point> {
     const STEP: f64 = 4.0;
     let mut all: Vec<Point> = points.first().copied().into_iter().collect();
     for pair in points.windows(2) {
@@ -586,70 +788,11 @@ fn dense(points: &[Point]) -> Vec<Point> {
     all
 }
 
-/// The parts of a line that lie inside `plot`; points that are nowhere leave gaps.
-fn clipped(points: &[Point], plot: Rect) -> Vec<Vec<Point>> {
-    let mut pieces: Vec<Vec<Point>> = Vec::new();
-    for pair in points.windows(2) {
-        let Some((a, b)) = clip(pair[0], pair[1], plot) else { continue };
-        match pieces.last_mut().filter(|piece| piece.last() == Some(&a)) {
-            Some(piece) => piece.push(b),
-            None => pieces.push(vec![a, b]),
-        }
-    }
-    pieces
-}
-
-/// The part of a segment inside `plot` (Liang and Barsky, 1984).
-fn clip((ax, ay): Point, (bx, by): Point, plot: Rect) -> Option<(Point, Point)> {
-    if !is_finite((ax, ay)) || !is_finite((bx, by)) {
-        return None;
-    }
-    let (dx, dy) = (bx - ax, by - ay);
-    let (mut from, mut to) = (0.0_f64, 1.0_f64);
-    for (direction, distance) in [
-        (-dx, ax - plot.left),
-        (dx, plot.right - ax),
-        (-dy, ay - plot.top),
-        (dy, plot.bottom - ay),
-    ] {
-        if direction == 0.0 {
-            if distance < 0.0 {
-                return None;
-            }
-        } else if direction < 0.0 {
-            from = from.max(distance / direction);
-        } else {
-            to = to.min(distance / direction);
-        }
-    }
-    let at = |t: f64| match t {
-        0.0 => (ax, ay),
-        1.0 => (bx, by),
-        t => (ax + t * dx, ay + t * dy),
-    };
-    (from <= to).then(|| (at(from), at(to)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const PLOT: Rect = Rect { left: 0.0, top: 0.0, right: 10.0, bottom: 10.0 };
-
-    #[test]
-    fn lines_end_at_the_frame_and_go_on_inside() {
-        let line = [(-5.0, 5.0), (5.0, 5.0), (5.0, 15.0), (20.0, 15.0), (8.0, 3.0)];
-        assert_eq!(
-            clipped(&line, PLOT),
-            [vec![(0.0, 5.0), (5.0, 5.0), (5.0, 10.0)], vec![(10.0, 5.0), (8.0, 3.0)],]
-        );
-    }
-
-    #[test]
-    fn a_missing_point_leaves_a_gap() {
-        let line = [(0.0, 1.0), (1.0, 1.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 1.0)];
-        assert_eq!(clipped(&line, PLOT).len(), 2);
-    }
 
     #[test]
     fn the_last_bin_holds_the_greatest_value() {

@@ -1,7 +1,9 @@
 //! What a figure draws: shapes with their styles.
 
 use super::color::{Colormap, Rgb};
-use super::values::Matrix;
+use super::contour::Levels;
+use super::short;
+use super::values::{Heights, Matrix};
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub enum Marker {
 }
 
 /// One thing drawn, with its style where the caller set one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Series {
     pub(super) shape: Shape,
     pub(super) label: Option<String>,
@@ -43,7 +45,7 @@ pub(super) struct Series {
     pub(super) opacity: Option<f64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
     Line { x: Vec<f64>, y: Vec<f64> },
     Scatter { x: Vec<f64>, y: Vec<f64> },
@@ -52,6 +54,13 @@ pub(super) enum Shape {
     Histogram { values: Vec<f64>, bins: usize },
     Heatmap { matrix: Matrix, colors: Colormap },
     Picture { rows: usize, columns: usize, pixels: Vec<Rgb> },
+    Contour { heights: Heights, levels: Levels, colors: Option<Colormap> },
+    Bands { heights: Heights, levels: Levels, colors: Colormap },
+    Arrows { x: Vec<f64>, y: Vec<f64>, u: Vec<f64>, v: Vec<f64>, scale: Option<f64> },
+    Surface { heights: Heights, colors: Colormap },
+    Wireframe { heights: Heights },
+    Curve { x: Vec<f64>, y: Vec<f64>, z: Vec<f64> },
+    Cloud { x: Vec<f64>, y: Vec<f64>, z: Vec<f64> },
 }
 
 impl Shape {
@@ -64,6 +73,13 @@ impl Shape {
             Shape::Histogram { .. } => "histogram",
             Shape::Heatmap { .. } => "heat map",
             Shape::Picture { .. } => "picture",
+            Shape::Contour { .. } => "contour lines",
+            Shape::Bands { .. } => "filled contours",
+            Shape::Arrows { .. } => "arrows",
+            Shape::Surface { .. } => "surface",
+            Shape::Wireframe { .. } => "wireframe",
+            Shape::Curve { .. } => "line in space",
+            Shape::Cloud { .. } => "points in space",
         }
     }
 
@@ -79,8 +95,62 @@ impl Shape {
                 format!("{} × {}", matrix.rows, matrix.columns)
             }
             Shape::Picture { rows, columns, .. } => format!("{rows} × {columns} pixels"),
+            Shape::Contour { heights, .. }
+            | Shape::Bands { heights, .. }
+            | Shape::Surface { heights, .. }
+            | Shape::Wireframe { heights } => extremes(heights),
+            Shape::Arrows { u, v, .. } => {
+                let lengths = u.iter().zip(v).map(|(u, v)| u.hypot(*v));
+                let longest = lengths.filter(|l| l.is_finite()).fold(0.0, f64::max);
+                format!("{} arrows, the longest {}", u.len(), short(longest))
+            }
+            Shape::Curve { x, .. } | Shape::Cloud { x, .. } => {
+                format!("{} points", x.len())
+            }
         }
     }
+
+    /// Whether it stands in a box in space rather than on flat axes.
+    pub(super) fn is_spatial(&self) -> bool {
+        matches!(
+            self,
+            Shape::Surface { .. }
+                | Shape::Wireframe { .. }
+                | Shape::Curve { .. }
+                | Shape::Cloud { .. }
+        )
+    }
+
+    /// Whether it is a ground that others are drawn on, which takes no colour from the cycle.
+    pub(super) fn is_ground(&self) -> bool {
+        matches!(
+            self,
+            Shape::Contour { .. }
+                | Shape::Bands { .. }
+                | Shape::Surface { .. }
+                | Shape::Wireframe { .. }
+        )
+    }
+}
+
+/// `3 × 2 heights from 0 to 1, lowest at (0, 0), highest at (1, 0)`
+fn extremes(heights: &Heights) -> String {
+    let size = format!("{} × {} heights", heights.y.len(), heights.x.len());
+    let nodes = heights.nodes().into_iter().filter(|node| node[2].is_finite());
+    let by_height = |a: &[f64; 3], b: &[f64; 3]| a[2].total_cmp(&b[2]);
+    let (Some(low), Some(high)) =
+        (nodes.clone().min_by(by_height), nodes.max_by(by_height))
+    else {
+        return size;
+    };
+    let place = |[x, y, _]: [f64; 3]| format!("({}, {})", short(x), short(y));
+    format!(
+        "{size} from {} to {}, lowest at {}, highest at {}",
+        short(low[2]),
+        short(high[2]),
+        place(low),
+        place(high)
+    )
 }
 
 impl LineStyle {

@@ -29,19 +29,86 @@ pub(super) struct Svg {
     group: String,
     /// `stroke-dasharray` of the strokes to come, or nothing.
     dashes: String,
+    /// By how many degrees the text to come is turned clockwise.
+    turn: f64,
+    timing: Option<Timing>,
+}
+
+/// When the frames of an animation are seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    pub(super) frames: usize,
+    /// How long each frame is seen.
+    pub(super) seconds: f64,
+    /// How much longer the last one.
+    pub(super) rest: f64,
 }
 
 impl Svg {
     /// An empty document of this size in points.
     pub(super) fn new(width: f64, height: f64) -> Svg {
         let size = (units(width) as u32, units(height) as u32);
-        Svg { size, body: String::new(), group: String::new(), dashes: String::new() }
+        Svg {
+            size,
+            body: String::new(),
+            group: String::new(),
+            dashes: String::new(),
+            turn: 0.0,
+            timing: None,
+        }
     }
 
     /// Sets the dash pattern, in points, of the strokes to come; empty for solid ones.
     pub(super) fn set_dashes(&mut self, pattern: &[f64]) {
         let lengths: Vec<String> = pattern.iter().map(|&x| number(units(x))).collect();
         self.dashes = lengths.join(" ");
+    }
+
+    /// Turns the text to come clockwise.
+    pub(super) fn set_turn(&mut self, degrees: f64) {
+        self.turn = degrees;
+    }
+
+    /// Has frames shown one after another.
+    pub(super) fn animate(&mut self, timing: Timing) {
+        self.timing = Some(timing);
+    }
+
+    /// What is drawn until [`end_frame`](Svg::end_frame) is seen in this frame only.
+    pub(super) fn begin_frame(&mut self, index: usize) {
+        self.close_group();
+        let timing = self.timing.expect("frames are drawn into animations only");
+        let _ = writeln!(self.body, "<g {}>", timing.attributes(index));
+    }
+
+    pub(super) fn end_frame(&mut self) {
+        self.close_group();
+        self.body.push_str("</g>\n");
+    }
+
+    /// Fills what an odd number of closed lines surrounds.
+    pub(super) fn region<S: BackendStyle>(
+        &mut self,
+        lines: &[Vec<BackendCoord>],
+        style: &S,
+    ) {
+        let data: String =
+            lines.iter().map(|line| path_data(line.iter().copied()) + "z").collect();
+        let attributes = paint("fill", style.color()) + " fill-rule=\"evenodd\"";
+        self.element(attributes, &format!("<path d=\"{data}\"/>"));
+    }
+
+    /// Fills a polygon and traces its edges finely, which also closes the gap to its neighbours.
+    pub(super) fn facet<S: BackendStyle>(
+        &mut self,
+        corners: Vec<BackendCoord>,
+        style: &S,
+    ) {
+        let attributes =
+            "stroke=\"currentColor\" stroke-opacity=\".3\" stroke-width=\".3\"";
+        let fill = paint("fill", style.color());
+        let element = format!("<path {fill} d=\"{}z\"/>", path_data(corners));
+        self.element(attributes.to_string(), &element);
     }
 
     /// Places a PNG picture; every pixel stays a sharp square however large it is drawn.
@@ -62,11 +129,16 @@ impl Svg {
     pub(super) fn finish(mut self, title: &str, description: &str) -> String {
         self.close_group();
         let (width, height) = (number(self.size.0 as i32), number(self.size.1 as i32));
+        // Readers without a pointer stop an animation by giving it the keyboard's focus.
+        let (focus, style) = match self.timing {
+            None => ("", String::new()),
+            Some(timing) => (" tabindex=\"0\"", timing.style()),
+        };
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\"{focus} \
              width=\"{width}pt\" height=\"{height}pt\" viewBox=\"0 0 {width} {height}\" \
              font-family=\"sans-serif\" stroke-linejoin=\"round\">\n\
-             <title>{}</title>\n<desc>{}</desc>\n{}</svg>\n",
+             <title>{}</title>\n<desc>{}</desc>\n{style}{}</svg>\n",
             escape(title),
             escape(description),
             self.body
@@ -105,6 +177,51 @@ impl Svg {
         let attributes =
             if fill { paint("fill", style.color()) } else { self.stroke(style) };
         self.element(attributes, element);
+    }
+}
+
+impl Timing {
+    /// Names of all that is the same for the same timing, so that any number of animations can
+    /// be on one page: of the frames, and of the last one.
+    fn names(&self) -> [String; 2] {
+        let name = format!("d2l-frame-{}-{:.0}", self.frames, self.seconds * 1000.0);
+        [name.clone(), name + "-last"]
+    }
+
+    fn total(&self) -> f64 {
+        self.frames as f64 * self.seconds + self.rest
+    }
+
+    /// The attributes of a frame. Where the style is not obeyed, only the last one is visible.
+    fn attributes(&self, index: usize) -> String {
+        let is_last = index + 1 == self.frames;
+        let [name, last] = self.names();
+        let (name, hidden) = match is_last {
+            true => (last, ""),
+            false => (name, " visibility=\"hidden\""),
+        };
+        // It starts as if it had long been running, so that every frame comes in its turn.
+        let delay = index as f64 * self.seconds - self.total();
+        format!("class=\"{name}\"{hidden} style=\"animation-delay:{delay:.3}s\"")
+    }
+
+    fn style(&self) -> String {
+        let [name, last] = self.names();
+        let total = self.total();
+        let part = 100.0 * self.seconds / total;
+        let rest = 100.0 * (self.seconds + self.rest) / total;
+        let turns = |name: &str, percent: f64| {
+            format!(
+                "@keyframes {name}{{0%{{visibility:visible}}{percent:.4}%{{visibility:hidden}}}}\n\
+                 .{name}{{animation:{name} {total:.3}s step-end infinite}}\n\
+                 svg:hover .{name},svg:focus .{name}{{animation-play-state:paused}}\n"
+            )
+        };
+        format!(
+            "<style>@media screen and (prefers-reduced-motion:no-preference){{\n{}{}}}</style>\n",
+            turns(&name, part),
+            turns(&last, rest)
+        )
     }
 }
 
@@ -203,6 +320,11 @@ impl DrawingBackend for Svg {
         };
         let drop = (drop * size).round() as i32;
         let place = match style.transform() {
+            FontTransform::None if self.turn != 0.0 => {
+                let (x, y, drop) = (number(x), number(y), number(drop));
+                let degrees = number(units(self.turn));
+                format!("transform=\"translate({x} {y})rotate({degrees})\" y=\"{drop}\"")
+            }
             FontTransform::None => {
                 format!("x=\"{}\" y=\"{}\"", number(x), number(y + drop))
             }

@@ -43,6 +43,39 @@ impl Matrix {
     }
 }
 
+/// Heights over a grid: a row for each of `y`, a column for each of `x`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Heights {
+    pub(super) x: Vec<f64>,
+    pub(super) y: Vec<f64>,
+    pub(super) z: Vec<f64>,
+}
+
+impl Heights {
+    #[track_caller]
+    pub(super) fn new(method: &str, x: Values, y: Values, z: Matrix) -> Heights {
+        let (Values(x), Values(y), Matrix { rows, columns, values: z }) = (x, y, z);
+        assert!(
+            x.len() == columns && y.len() == rows && rows.min(columns) > 1,
+            "Figure::{method}: {rows} × {columns} heights over {} values of x and {} of y",
+            x.len(),
+            y.len()
+        );
+        Heights { x, y, z }
+    }
+
+    /// Place and height of a node.
+    pub(super) fn node(&self, row: usize, column: usize) -> [f64; 3] {
+        [self.x[column], self.y[row], self.z[row * self.x.len() + column]]
+    }
+
+    /// All nodes, row after row.
+    pub(super) fn nodes(&self) -> Vec<[f64; 3]> {
+        let n = self.x.len();
+        (0..self.z.len()).map(|i| self.node(i / n, i % n)).collect()
+    }
+}
+
 impl From<&Values> for Values {
     fn from(values: &Values) -> Values {
         values.clone()
