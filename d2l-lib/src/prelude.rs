@@ -10,7 +10,7 @@ pub use crate::{
     nn::Module as _,
     optim,
     optim::Optimizer as _,
-    plot::{Colormap, Figure, LineStyle, Marker, Matrix, Scale, Values},
+    plot::{Animation, Colormap, Figure, LineStyle, Marker, Matrix, Scale, Values},
     progress::progress,
     random::seed,
     sequential,

@@ -33,6 +33,14 @@ impl Rect {
         self.bottom - self.top
     }
 
+    /// Whether the two have a point in common.
+    pub(super) fn meets(&self, other: &Rect) -> bool {
+        self.left <= other.right
+            && other.left <= self.right
+            && self.top <= other.bottom
+            && other.top <= self.bottom
+    }
+
     pub(super) fn contains(&self, (x, y): Point) -> bool {
         const SLACK: f64 = 1e-6;
         (self.left - SLACK..=self.right + SLACK).contains(&x)

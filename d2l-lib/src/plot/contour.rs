@@ -152,7 +152,7 @@ impl Levels {
 fn round_levels(scale: Scale, [low, high]: [f64; 2], count: usize) -> Vec<f64> {
     let decades = (high / low).log10();
     if scale == Scale::Linear || decades < 1.0 {
-        let step = round_step((high - low) / count as f64);
+        let step = nearest_step((high - low) / count as f64);
         let first = (low / step + 1e-9).floor() as i64;
         let last = (high / step - 1e-9).ceil() as i64;
         return (first..=last).map(|i| i as f64 * step).collect();
@@ -170,6 +170,12 @@ fn round_levels(scale: Scale, [low, high]: [f64; 2], count: usize) -> Vec<f64> {
     let from = all.iter().rposition(|&level| level <= low * (1.0 + 1e-9)).unwrap_or(0);
     let to = all.iter().position(|&level| level >= high * (1.0 - 1e-9));
     all[from..=to.unwrap_or(all.len() - 1)].to_vec()
+}
+
+/// Of 1, 2, 5, 10, … (times a power of ten) the one in the nearest ratio to `step`.
+fn nearest_step(step: f64) -> f64 {
+    // From 2 to 5 the ratio is largest.
+    round_step(step / 2.5_f64.sqrt())
 }
 
 /// A level as it is written beside the scale of colours and into lines.
@@ -227,6 +233,25 @@ pub(super) fn draw_bands(
     }
 }
 
+/// The lines at `levels` within `plot`, each with the number of its level.
+pub(super) fn paths(
+    heights: &Heights,
+    scale: Scale,
+    levels: &[f64],
+    place: impl Fn(f64, f64) -> Point,
+    plot: Rect,
+) -> Vec<(usize, Vec<Point>)> {
+    let grid = grid(heights, scale, place);
+    let mut paths = Vec::new();
+    for (index, &level) in levels.iter().enumerate() {
+        for line in grid.lines(warp(scale, level)) {
+            let pieces = clipped(&simplified(&line), plot);
+            paths.extend(pieces.into_iter().map(|piece| (index, piece)));
+        }
+    }
+    paths
+}
+
 /// How contour lines are drawn.
 pub(super) struct Lines<'a> {
     pub(super) heights: &'a Heights,
@@ -248,14 +273,7 @@ impl Lines<'_> {
         place: impl Fn(f64, f64) -> Point,
         plot: Rect,
     ) {
-        let grid = grid(self.heights, self.scale, place);
-        let mut lines: Vec<(usize, Vec<Point>)> = Vec::new();
-        for (index, &level) in self.levels.iter().enumerate() {
-            for line in grid.lines(warp(self.scale, level)) {
-                let pieces = clipped(&simplified(&line), plot);
-                lines.extend(pieces.into_iter().map(|piece| (index, piece)));
-            }
-        }
+        let lines = paths(self.heights, self.scale, self.levels, place, plot);
         let tags: Vec<Option<Tag>> = match &self.obstacles {
             None => lines.iter().map(|_| None).collect(),
             Some(obstacles) => {
@@ -318,6 +336,7 @@ mod tests {
         assert_eq!(bands, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
         assert_eq!(about.of_lines(Scale::Linear, [0.0, 4.0])[0], 0.5);
         assert_eq!(about.of_lines(Scale::Linear, [0.0, 4.0]).len(), 7);
+        assert_eq!(about.of_lines(Scale::Linear, [0.0, 21.0])[..2], [2.0, 4.0]);
     }
 
     #[test]

@@ -17,6 +17,31 @@
 //! assert!(figure.to_svg().starts_with("<svg"));
 //! ```
 //!
+//! Functions of two variables are shown by contours, arrows, or a surface in space, and what
+//! changes by an [`Animation`]:
+//!
+//! ```
+//! use d2l::plot::{Animation, Figure};
+//! use d2l::prelude::*;
+//!
+//! let x = Tensor::linspace(-2.0, 2.0, 41);
+//! let bowl = x.pow(2.0) + x.pow(2.0).reshape([41, 1]) * 4.0;
+//! let mut path = vec![(1.8, 1.5)];
+//! for step in 0..10 {
+//!     let (x, y) = path[step];
+//!     path.push((x - 0.2 * 2.0 * x, y - 0.2 * 8.0 * y));
+//! }
+//! let (px, py): (Vec<f64>, Vec<f64>) = path.iter().copied().unzip();
+//!
+//! let ground = || Figure::new().contour(&x, &x, &bowl).equal_axes();
+//! let frames = (1..=11).map(|n| ground().line(&px[..n], &py[..n]).marker(Marker::Circle));
+//! assert!(Animation::new(frames).to_svg().contains("@keyframes"));
+//!
+//! let pz: Vec<f64> = path.iter().map(|(x, y)| x * x + 4.0 * y * y).collect();
+//! let space = Figure::new().surface(&x, &x, &bowl).line_3d(&px, &py, pz);
+//! assert!(space.to_string().contains("surface, 41 × 41 heights"));
+//! ```
+//!
 //! A figure holds its own copy of the numbers and draws when asked, so a training loop may
 //! add to it and show it again as often as it likes. Colours, line styles, ticks and the
 //! place of the legend have defaults that a printed book would choose; text and axes take
@@ -94,6 +119,11 @@ struct Panels {
 /// Axes, labels and size.
 impl Figure {
     /// Empty axes, 3.5 × 2.5 inches.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// assert!(Figure::new().to_svg().contains("<text"), "ticks from 0 to 1");
+    /// ```
     pub fn new() -> Figure {
         Figure::default()
     }
@@ -104,6 +134,12 @@ impl Figure {
     ///
     /// # Panics
     /// If there are no cells, or more figures than cells.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let panels = ["left", "right"].map(|name| Figure::new().title(name));
+    /// assert!(Figure::grid(1, 2, panels).to_svg().contains(">right<"));
+    /// ```
     #[track_caller]
     pub fn grid(
         rows: usize,
@@ -120,18 +156,33 @@ impl Figure {
     }
 
     /// Writes a title above.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// assert!(Figure::new().title("Loss").to_svg().contains(">Loss<"));
+    /// ```
     pub fn title(mut self, title: &str) -> Figure {
         self.title = title.to_string();
         self
     }
 
     /// Names the horizontal axis.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// assert!(Figure::new().x_label("epoch").to_svg().contains(">epoch<"));
+    /// ```
     pub fn x_label(mut self, label: &str) -> Figure {
         self.x_label = label.to_string();
         self
     }
 
     /// Names the vertical axis.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// assert!(Figure::new().y_label("loss").to_svg().contains(">loss<"));
+    /// ```
     pub fn y_label(mut self, label: &str) -> Figure {
         self.y_label = label.to_string();
         self
@@ -153,6 +204,11 @@ impl Figure {
     ///
     /// # Panics
     /// If the limits are equal or not finite.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// assert!(Figure::new().x_limits(0.0, 50.0).to_svg().contains(">50<"));
+    /// ```
     #[track_caller]
     pub fn x_limits(mut self, low: f64, high: f64) -> Figure {
         check_limits("x_limits", low, high);
@@ -164,6 +220,11 @@ impl Figure {
     ///
     /// # Panics
     /// If the limits are equal or not finite.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// assert!(Figure::new().y_limits(0.0, 50.0).to_svg().contains(">50<"));
+    /// ```
     #[track_caller]
     pub fn y_limits(mut self, low: f64, high: f64) -> Figure {
         check_limits("y_limits", low, high);
@@ -189,29 +250,59 @@ impl Figure {
     }
 
     /// Sets the scale of the horizontal axis.
+    ///
+    /// ```
+    /// # use d2l::plot::{Figure, Scale};
+    /// let figure = Figure::new().x_scale(Scale::Log).x_limits(1.0, 1e6);
+    /// assert_eq!(figure.to_svg(), Figure::new().log_x().x_limits(1.0, 1e6).to_svg());
+    /// ```
     pub fn x_scale(mut self, scale: Scale) -> Figure {
         self.x_scale = scale;
         self
     }
 
     /// Sets the scale of the vertical axis.
+    ///
+    /// ```
+    /// # use d2l::plot::{Figure, Scale};
+    /// let figure = Figure::new().y_scale(Scale::Log).y_limits(1.0, 1e6);
+    /// assert_eq!(figure.to_svg(), Figure::new().log_y().y_limits(1.0, 1e6).to_svg());
+    /// ```
     pub fn y_scale(mut self, scale: Scale) -> Figure {
         self.y_scale = scale;
         self
     }
 
     /// Sets the scale of heights and of the colours for them.
+    ///
+    /// ```
+    /// # use d2l::plot::{Figure, Scale};
+    /// let map = || Figure::new().heatmap([[1.0, 1e6]]);
+    /// assert_eq!(map().z_scale(Scale::Log).to_svg(), map().log_z().to_svg());
+    /// ```
     pub fn z_scale(mut self, scale: Scale) -> Figure {
         self.z_scale = scale;
         self
     }
 
     /// Makes the horizontal axis logarithmic.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let svg = Figure::new().line([1e-6, 1.0], [0.0, 1.0]).log_x().to_svg();
+    /// assert!(svg.contains(">10<tspan"), "powers of ten");
+    /// ```
     pub fn log_x(self) -> Figure {
         self.x_scale(Scale::Log)
     }
 
     /// Makes the vertical axis logarithmic.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let svg = Figure::new().line([0.0, 1.0], [1e-6, 1.0]).log_y().to_svg();
+    /// assert!(svg.contains(">10<tspan"), "powers of ten");
+    /// ```
     pub fn log_y(self) -> Figure {
         self.y_scale(Scale::Log)
     }
@@ -243,6 +334,12 @@ impl Figure {
     ///
     /// # Panics
     /// If one is under 0.2 or over 100 inches.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let svg = Figure::new().size(5.0, 2.0).to_svg();
+    /// assert!(svg.contains("width=\"360pt\" height=\"144pt\""));
+    /// ```
     #[track_caller]
     pub fn size(mut self, width: f64, height: f64) -> Figure {
         let fits = |inches: f64| (0.2..=100.0).contains(&inches);
@@ -260,6 +357,12 @@ impl Figure {
     ///
     /// # Panics
     /// If `x` and `y` differ in length.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().line([0, 1, 2], [0, 1, 4]);
+    /// assert_eq!(figure.to_string(), "Figure(line, 3 points)");
+    /// ```
     #[track_caller]
     pub fn line(self, x: impl Into<Values>, y: impl Into<Values>) -> Figure {
         let (x, y) = (x.into().0, y.into().0);
@@ -271,6 +374,12 @@ impl Figure {
     ///
     /// # Panics
     /// If `x` and `y` differ in length.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().scatter([0, 1, 2], [0, 1, 4]);
+    /// assert_eq!(figure.to_svg().matches("<circle").count(), 3);
+    /// ```
     #[track_caller]
     pub fn scatter(self, x: impl Into<Values>, y: impl Into<Values>) -> Figure {
         let (x, y) = (x.into().0, y.into().0);
@@ -282,6 +391,12 @@ impl Figure {
     ///
     /// # Panics
     /// If the three differ in length.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().band([0, 1, 2], [0, 1, 2], [1, 3, 5]);
+    /// assert!(figure.to_svg().contains("fill-opacity"));
+    /// ```
     #[track_caller]
     pub fn band(
         self,
@@ -299,6 +414,12 @@ impl Figure {
     ///
     /// # Panics
     /// If there are not as many heights as categories.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().bar(&["cat", "dog"], [3, 5]).bar(&["cat", "dog"], [2, 4]);
+    /// assert_eq!(figure.to_svg().matches("<rect").count(), 4);
+    /// ```
     #[track_caller]
     pub fn bar<S: AsRef<str>>(
         mut self,
@@ -321,6 +442,12 @@ impl Figure {
     ///
     /// # Panics
     /// If `bins` is 0.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().histogram([1, 2, 2, 3, 3, 3], 3);
+    /// assert_eq!(figure.to_svg().matches("<rect").count(), 3);
+    /// ```
     #[track_caller]
     pub fn histogram(self, values: impl Into<Values>, bins: usize) -> Figure {
         assert!(bins > 0, "Figure::histogram: no bins");
@@ -328,12 +455,24 @@ impl Figure {
     }
 
     /// Colours the cells of a matrix, first row on top, with a scale of colours beside.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().heatmap([[0, 1, 2], [3, 4, 5]]);
+    /// assert_eq!(figure.to_string(), "Figure(heat map, 2 × 3)");
+    /// ```
     pub fn heatmap(self, matrix: impl Into<Matrix>) -> Figure {
         let matrix = matrix.into();
         self.with("heatmap", Shape::Heatmap { matrix, colors: Colormap::default() })
     }
 
     /// Shows a matrix as a picture, from black (the least value) to white, without axes.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().image([[0, 1, 2], [3, 4, 5]]);
+    /// assert_eq!(figure.to_string(), "Figure(picture, 2 × 3 pixels)");
+    /// ```
     pub fn image(self, matrix: impl Into<Matrix>) -> Figure {
         let Matrix { rows, columns, values } = matrix.into();
         let [low, high] = finite_range(&values);
@@ -346,6 +485,13 @@ impl Figure {
     ///
     /// # Panics
     /// If there are not `rows × columns × 3` values.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let red_and_blue = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+    /// let figure = Figure::new().image_rgb(1, 2, red_and_blue);
+    /// assert_eq!(figure.to_string(), "Figure(picture, 1 × 2 pixels)");
+    /// ```
     #[track_caller]
     pub fn image_rgb(
         self,
@@ -373,6 +519,12 @@ impl Figure {
     ///
     /// # Panics
     /// As all methods here, if nothing was added yet.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().line([0, 1], [0, 1]).label("loss");
+    /// assert!(figure.to_svg().contains(">loss<"));
+    /// ```
     #[track_caller]
     pub fn label(mut self, label: &str) -> Figure {
         self.last("label").label = Some(label.to_string());
@@ -383,6 +535,12 @@ impl Figure {
     ///
     /// # Panics
     /// If there are more names than things.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let curves = Figure::new().line([0, 1], [0, 1]).line([0, 1], [1, 0]);
+    /// assert!(curves.legend(["up", "down"]).to_svg().contains(">down<"));
+    /// ```
     #[track_caller]
     pub fn legend<S: AsRef<str>>(
         mut self,
@@ -404,6 +562,12 @@ impl Figure {
     ///
     /// # Panics
     /// If there is no such colour.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let figure = Figure::new().line([0, 1], [0, 1]).color("#123456");
+    /// assert!(figure.to_svg().contains("stroke=\"#123456\""));
+    /// ```
     #[track_caller]
     pub fn color(mut self, name: &str) -> Figure {
         let color = Rgb::parse(name);
@@ -413,6 +577,12 @@ impl Figure {
     }
 
     /// Sets the style of the line.
+    ///
+    /// ```
+    /// # use d2l::plot::{Figure, LineStyle};
+    /// let line = Figure::new().line([0, 1], [0, 1]);
+    /// assert!(line.style(LineStyle::Dotted).to_svg().contains("dasharray"));
+    /// ```
     #[track_caller]
     pub fn style(mut self, style: LineStyle) -> Figure {
         self.last("style").line = Some(style);
@@ -420,30 +590,60 @@ impl Figure {
     }
 
     /// Draws the line without gaps.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let curves = Figure::new().line([0, 1], [0, 1]).line([0, 1], [1, 0]);
+    /// assert!(!curves.solid().to_svg().contains("dasharray"), "the second was dashed");
+    /// ```
     #[track_caller]
     pub fn solid(self) -> Figure {
         self.style(LineStyle::Solid)
     }
 
     /// Draws the line in dashes.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let line = Figure::new().line([0, 1], [0, 1]).dashed();
+    /// assert!(line.to_svg().contains("dasharray"));
+    /// ```
     #[track_caller]
     pub fn dashed(self) -> Figure {
         self.style(LineStyle::Dashed)
     }
 
     /// Draws the line in dashes and dots.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let line = Figure::new().line([0, 1], [0, 1]);
+    /// assert_ne!(line.clone().dash_dot().to_svg(), line.dashed().to_svg());
+    /// ```
     #[track_caller]
     pub fn dash_dot(self) -> Figure {
         self.style(LineStyle::DashDot)
     }
 
     /// Draws the line in dots.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let line = Figure::new().line([0, 1], [0, 1]);
+    /// assert_ne!(line.clone().dotted().to_svg(), line.dashed().to_svg());
+    /// ```
     #[track_caller]
     pub fn dotted(self) -> Figure {
         self.style(LineStyle::Dotted)
     }
 
     /// Marks each point.
+    ///
+    /// ```
+    /// # use d2l::plot::{Figure, Marker};
+    /// let line = Figure::new().line([0, 1], [0, 1]).marker(Marker::Circle);
+    /// assert_eq!(line.to_svg().matches("<circle").count(), 2);
+    /// ```
     #[track_caller]
     pub fn marker(mut self, marker: Marker) -> Figure {
         self.last("marker").marker = Some(marker);
@@ -454,6 +654,12 @@ impl Figure {
     ///
     /// # Panics
     /// If the notation is unknown.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let line = Figure::new().line([0, 1], [0, 1]);
+    /// assert_eq!(line.clone().format("r:").to_svg(), line.color("red").dotted().to_svg());
+    /// ```
     #[track_caller]
     pub fn format(mut self, format: &str) -> Figure {
         let Some((color, line, marker)) = series::parse_format(format) else {
@@ -470,6 +676,12 @@ impl Figure {
     ///
     /// # Panics
     /// If it is not between 0.1 and 100.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let line = Figure::new().line([0, 1], [0, 1]).width(3.25);
+    /// assert!(line.to_svg().contains("stroke-width=\"3.25\""));
+    /// ```
     #[track_caller]
     pub fn width(mut self, points: f64) -> Figure {
         assert!((0.1..=100.0).contains(&points), "Figure::width: {points}");
@@ -481,6 +693,12 @@ impl Figure {
     ///
     /// # Panics
     /// If it is not between 0 and 1.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// let line = Figure::new().line([0, 1], [0, 1]).opacity(0.35);
+    /// assert!(line.to_svg().contains("stroke-opacity=\".35\""));
+    /// ```
     #[track_caller]
     pub fn opacity(mut self, opacity: f64) -> Figure {
         assert!((0.0..=1.0).contains(&opacity), "Figure::opacity: {opacity}");
@@ -492,6 +710,12 @@ impl Figure {
     ///
     /// # Panics
     /// If what was added last is nothing of these.
+    ///
+    /// ```
+    /// # use d2l::plot::{Colormap, Figure};
+    /// let map = Figure::new().heatmap([[0, 1], [2, 3]]);
+    /// assert_ne!(map.clone().colormap(Colormap::Reds).to_svg(), map.to_svg());
+    /// ```
     #[track_caller]
     pub fn colormap(mut self, map: Colormap) -> Figure {
         match &mut self.last("colormap").shape {
@@ -508,6 +732,11 @@ impl Figure {
 /// Results.
 impl Figure {
     /// The figure as an SVG document. The same figure always gives the same bytes.
+    ///
+    /// ```
+    /// # use d2l::plot::Figure;
+    /// assert!(Figure::new().to_svg().starts_with("<svg"));
+    /// ```
     pub fn to_svg(&self) -> String {
         let (width, height) = self.points();
         let canvas = Canvas::new(width, height);

@@ -713,7 +713,21 @@ impl Frame {
                 });
                 lines.flatten().collect()
             }
-            Shape::Heatmap { .. } | Shape::Contour { .. } | Shape::Bands { .. } => {
+            Shape::Contour { heights, levels, .. } => {
+                let levels = levels.of_lines(figure.z_scale, self.heights);
+                let place = |x, y| self.point(x, y);
+                let lines =
+                    contour::paths(heights, figure.z_scale, &levels, place, self.plot);
+                lines.iter().flat_map(|(_, line)| dense(line)).collect()
+            }
+            // Text on many colours cannot be read.
+            Shape::Bands { .. } => {
+                let Rect { left, top, right, bottom } = self.plot;
+                let rows = (0..).map(|i| top + f64::from(i) * 8.0);
+                let rows = rows.take_while(|&y| y <= bottom);
+                rows.flat_map(|y| dense(&[(left, y), (right, y)])).collect()
+            }
+            Shape::Heatmap { .. } => {
                 let Rect { left, top, right, bottom } = self.plot;
                 dense(&[(left, top), (right, bottom), (left, bottom), (right, top)])
             }

@@ -162,7 +162,7 @@ impl Space {
         let surfaces =
             |s: &Shape| matches!(s, Shape::Surface { .. } | Shape::Wireframe { .. });
         let margin =
-            if figure.series.iter().any(|s| surfaces(&s.shape)) { 0.0 } else { 0.04 };
+            if figure.series.iter().any(|s| surfaces(&s.shape)) { 0.02 } else { 0.04 };
         let axis = |i: usize, scale: Scale, limits| {
             Axis::new(scale, limits, places.iter().map(|place| place[i]), margin)
         };
@@ -205,20 +205,32 @@ impl Space {
                 free.1 - factor * (center(top, bottom) - space.middle.1),
             );
             for i in 0..3 {
-                let (from, to) = space.edge(i);
-                let length = (to.0 - from.0).hypot(to.1 - from.1);
-                let apart = if i == 2 { 22.0 } else { 26.0 };
-                let count = ((length / apart) as usize).clamp(1, 6);
-                space.ticks[i] = space.axes[i].ticks(count);
+                space.ticks[i] = space.roomy_ticks(i);
             }
         }
         space
     }
 
+    /// As many ticks of an axis as their labels have room along the edge.
+    fn roomy_ticks(&self, axis: usize) -> Ticks {
+        const MOST: usize = 7;
+        let (from, to) = self.edge(axis);
+        let (dx, dy) = ((to.0 - from.0).abs(), (to.1 - from.1).abs());
+        let fits = |ticks: &Ticks| {
+            ticks.ticks.windows(2).all(|pair| {
+                let part = pair[1].at - pair[0].at;
+                let width = text_width(&pair[0].label).max(text_width(&pair[1].label));
+                part * dx >= width * TICK + 4.0 || part * dy >= TICK + 4.0
+            })
+        };
+        let counts = (2..=MOST).rev().map(|count| self.axes[axis].ticks(count));
+        counts.into_iter().find(fits).unwrap_or_else(|| self.axes[axis].ticks(1))
+    }
+
     /// How much room tick labels and names take on each side.
     fn room_for_labels(&self, figure: &Figure) -> Rect {
         let named = |label: &str| if label.is_empty() { 0.0 } else { 13.0 };
-        let beside = self.widest(2) + 8.0 + named(&figure.z_label);
+        let beside = self.widest(2) + 10.0 + named(&figure.z_label);
         let below = named(&figure.x_label).max(named(&figure.y_label)) + 17.0;
         let widest = self.widest(0).max(self.widest(1));
         Rect {
@@ -315,12 +327,14 @@ impl Space {
             line(&[[a, b, 0.0], [a, b, 1.0]], 0.25, 0.5);
         }
         let names = [&figure.x_label, &figure.y_label, &figure.z_label];
+        let mut taken = Vec::new();
         for (axis, name) in names.into_iter().enumerate() {
-            self.draw_axis(canvas, axis, name);
+            self.draw_axis(canvas, axis, name, &mut taken);
         }
     }
 
-    fn draw_axis(&self, canvas: &Canvas, axis: usize, name: &str) {
+    /// Draws an axis; tick labels keep away from those that have `taken` their room before.
+    fn draw_axis(&self, canvas: &Canvas, axis: usize, name: &str, taken: &mut Vec<Rect>) {
         const TICK_LENGTH: f64 = 3.0;
         const SHORT: f64 = 14.0;
         let ink = INK.with_opacity(1.0);
@@ -340,16 +354,21 @@ impl Space {
         }
         let at =
             |t: f64, out: f64| (from.0 + t * dx + out * ox, from.1 + t * dy + out * oy);
-        let h = match ox {
-            o if o > 0.3 => HPos::Left,
-            o if o < -0.3 => HPos::Right,
-            _ => HPos::Center,
-        };
-        let v = if oy > 0.5 { VPos::Top } else { VPos::Center };
         let ticks = &self.ticks[axis];
         for tick in &ticks.ticks {
             canvas.line(&[at(tick.at, 0.0), at(tick.at, TICK_LENGTH)], ink, 0.6, &[]);
-            canvas.text(&tick.label, at(tick.at, 5.0), TICK, h, v);
+            let half = (text_width(&tick.label) * TICK / 2.0, TICK / 2.0);
+            let (x, y) = at(tick.at, 5.0 + ox.abs() * half.0 + oy.abs() * half.1);
+            let label = Rect {
+                left: x - half.0 - 1.0,
+                right: x + half.0 + 1.0,
+                top: y - half.1,
+                bottom: y + half.1,
+            };
+            if !taken.iter().any(|other| label.meets(other)) {
+                canvas.text(&tick.label, (x, y), TICK, HPos::Center, VPos::Center);
+                taken.push(label);
+            }
         }
         let name = match &ticks.factor {
             None => name.to_string(),
@@ -358,14 +377,19 @@ impl Space {
         if name.trim().is_empty() {
             return;
         }
-        // Along the axis, upright.
-        let mut degrees = dy.atan2(dx).to_degrees();
+        // Along the axis, with its head up; names as short as `x` stand upright.
+        const SHORT_NAME: usize = 4;
+        let (mut degrees, mut half) = (dy.atan2(dx).to_degrees(), LABEL / 2.0);
         if degrees >= 90.0 - 1e-9 {
             degrees -= 180.0;
         } else if degrees < -90.0 - 1e-9 {
             degrees += 180.0;
         }
-        let out = 5.0 + ox.abs() * self.widest(axis) + oy.abs() * TICK + 6.5;
+        if name.trim().chars().count() <= SHORT_NAME {
+            degrees = 0.0;
+            half = half.max(ox.abs() * text_width(name.trim()) * LABEL / 2.0);
+        }
+        let out = 7.0 + ox.abs() * self.widest(axis) + oy.abs() * TICK + half;
         let anchor = (HPos::Center, VPos::Center);
         canvas.text_turned(name.trim(), at(0.5, out), LABEL, anchor, degrees);
     }
@@ -506,11 +530,12 @@ pub(super) fn draw(frames: &[&Figure], all: &Figure, canvas: &Canvas, area: Rect
     for figure in frames {
         obstacles.extend(figure.series.iter().flat_map(|s| space.obstacles(&s.shape)));
     }
-    let place = legend::free_place(&entries, area, &obstacles);
+    let room = Rect { left: area.left + 8.0, right: area.right - 8.0, ..area };
+    let place = legend::free_place(&entries, room, &obstacles);
     let above = place.is_none() && !entries.is_empty();
     let rest = match above {
         true => {
-            Rect { top: area.top + legend::height_above(&entries, area.width()), ..area }
+            Rect { top: area.top + legend::height_above(&entries, room.width()), ..area }
         }
         false => area,
     };
@@ -565,7 +590,7 @@ pub(super) fn draw(frames: &[&Figure], all: &Figure, canvas: &Canvas, area: Rect
     match place {
         Some(place) => legend::draw_column(canvas, &entries, place),
         None => {
-            legend::draw_above(canvas, &entries, area.left, area.top + 2.0, area.width());
+            legend::draw_above(canvas, &entries, room.left, area.top + 2.0, room.width());
         }
     }
 }

@@ -7,7 +7,7 @@ use super::svg::text_width;
 
 const SIZE: f64 = 7.0;
 /// Free line before and after a label.
-const AIR: f64 = 2.0;
+const AIR: f64 = 3.0;
 
 /// A label, and the part of its line that makes room for it.
 pub(super) struct Tag {

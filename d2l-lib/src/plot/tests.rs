@@ -92,7 +92,9 @@ fn lengths_must_agree() {
 
 fn heights(n: usize, f: impl Fn(f64, f64) -> f64) -> (Vec<f64>, Matrix) {
     let x: Vec<f64> = (0..n).map(|i| 2.0 * i as f64 / (n - 1) as f64 - 1.0).collect();
-    let z: Vec<f64> = x.iter().flat_map(|&y| x.iter().map(move |&x| (x, y)))
+    let z: Vec<f64> = x
+        .iter()
+        .flat_map(|&y| x.iter().map(move |&x| (x, y)))
         .map(|(x, y)| f(x, y))
         .collect();
     (x, Matrix::new(n, n, z))
@@ -153,8 +155,9 @@ fn words_say_where_heights_are_lowest() {
 fn texts_at_rest(svg: &str) -> [Vec<String>; 2] {
     let drawing = roxmltree::Document::parse(svg).unwrap();
     let texts = drawing.descendants().filter(|n| n.has_tag_name("text"));
-    let (hidden, seen): (Vec<_>, Vec<_>) = texts
-        .partition(|t| t.ancestors().any(|a| a.attribute("visibility") == Some("hidden")));
+    let (hidden, seen): (Vec<_>, Vec<_>) = texts.partition(|t| {
+        t.ancestors().any(|a| a.attribute("visibility") == Some("hidden"))
+    });
     [seen, hidden].map(|all| all.iter().filter_map(|t| Some(t.text()?.into())).collect())
 }
 
