@@ -309,13 +309,19 @@ impl Lines<'_> {
     }
 }
 
-/// The least and the greatest height that a scale can show, or the limits.
+/// The least and the greatest height that a scale can show, or the limits; all of it positive
+/// on a logarithmic scale.
 pub(super) fn height_range(figure: &Figure, z: &[f64]) -> [f64; 2] {
     let shown: Vec<f64> =
         z.iter().copied().filter(|&z| warp(figure.z_scale, z).is_finite()).collect();
-    match figure.z_limits {
+    let [low, high] = match figure.z_limits {
         Some((low, high)) => [low.min(high), low.max(high)],
         None => finite_range(&shown),
+    };
+    match figure.z_scale {
+        Scale::Log if high <= 0.0 => [1.0, 10.0],
+        Scale::Log if low <= 0.0 => [high / 1000.0, high],
+        _ => [low, high],
     }
 }
 

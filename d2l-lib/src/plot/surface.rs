@@ -36,7 +36,7 @@ impl Facet {
             let s = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area;
             let t = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area;
             let inside = s >= 0.0 && t >= 0.0 && s + t <= 1.0;
-            inside.then(|| a + s * (b - a) + t * (c - a))
+            inside.then_some(a + s * (b - a) + t * (c - a))
         })
     }
 }

@@ -138,6 +138,8 @@ fn missing_heights_and_equal_heights_still_give_axes() {
             assert!(!svg.contains("NaN") && svg.contains("<text"), "{figure}");
         }
     }
+    let none_positive = Figure::new().heatmap([[0.0, -1.0]]).log_z().to_svg();
+    assert!(!none_positive.contains(">NaN<") && none_positive.contains(">10"));
 }
 
 #[test]
