@@ -49,8 +49,9 @@ impl<M: nn::Module> nn::Module for TimeFirst<M> {
     }
 }
 
+// One test, since threads and seed are those of the whole process.
 #[test]
-fn training_gives_the_same_bits_twice() {
+fn training_and_operations_give_the_same_bits_twice() {
     let images = || {
         sequential![
             nn::Conv2d::lazy(8, 5).padding(2),
@@ -83,6 +84,8 @@ fn training_gives_the_same_bits_twice() {
     let labels = Tensor::randint(0..10, 70);
     for threads in [1, 2, 3] {
         d2l::set_num_threads(threads);
+        let first = operations();
+        assert!(operations() == first, "operations with {threads} threads");
         for (model, x) in
             [(&images as &dyn Fn() -> nn::Sequential, &pictures), (&sequences, &signals)]
         {
@@ -96,4 +99,40 @@ fn training_gives_the_same_bits_twice() {
             }
         }
     }
+}
+
+/// Values and gradients of operations alone, large enough to be shared among threads.
+fn operations() -> Vec<Vec<f32>> {
+    seed(5);
+    let leaf = |shape: &[usize]| Tensor::randn(shape).requires_grad();
+    let (a, b) = (leaf(&[257, 300]), leaf(&[300, 129]));
+    let (images, kernels) = (leaf(&[8, 16, 33, 31]), leaf(&[24, 16, 3, 3]));
+    let strided = leaf(&[24, 16, 5, 4]);
+    let long = leaf(&[300_001]);
+    let results = [
+        a.matmul(&b),
+        images.conv2d(&kernels, None, [1, 1], [1, 1]),
+        images.conv2d(&strided, None, [2, 1], [0, 2]),
+        images.max_pool2d([2, 2], [2, 2], [0, 0]),
+        long.sum(),
+        long.mean(),
+        long.var(),
+        long.norm(),
+        images.sum_axis([0, 2]),
+        images.mean_axis(1),
+        a.softmax(1),
+        a.log_softmax(0),
+        a.cumsum(0),
+        nn::Dropout::new(0.4).forward(&images),
+        a.sort(1),
+        b.embedding(&Tensor::randint(0..300, 5000)),
+    ];
+    let mut seen: Vec<Vec<f32>> = results.iter().map(Tensor::to_vec).collect();
+    for result in &results {
+        result.backward_with(&Tensor::randn(result.shape()));
+    }
+    for input in [&a, &b, &images, &kernels, &strided, &long] {
+        seen.push(input.grad().expect("it was used").to_vec());
+    }
+    seen
 }

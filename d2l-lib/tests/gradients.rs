@@ -125,6 +125,46 @@ gradient! {
     split: [[5]] |x| { let parts = x[0].split(2, 0); &parts[0] * &parts[1] + parts[2].sum() };
     unbind: [[2, 3]] |x| { let rows = x[0].unbind(0); &rows[0] * &rows[1] };
     copy: [[3]] |x| x[0].copy() * &x[0];
+    gelu: [[9]] |x| x[0].gelu();
+    erf: [[9]] |x| x[0].erf();
+    silu: [[9]] |x| x[0].silu();
+    softplus: [[9]] |x| x[0].softplus();
+    leaky_relu: [[9]] |x| x[0].leaky_relu(0.1);
+    elu: [[9]] |x| x[0].elu();
+    gather_repeated: [[3, 4]] |x| x[0].gather(1, &tensor([[0, 3, 0], [1, 1, 1], [2, 0, 3]]));
+    scatter_add: [[3, 4], [3, 2]] |x| x[0].scatter_add(1, &tensor([[0, 0], [3, 1], [2, 2]]), &x[1]);
+    index_select: [[3, 4]] |x| x[0].index_select(1, &tensor([3, 0, 3]));
+    embedding: [[4, 3]] |x| x[0].embedding(&tensor([[1, 1], [3, 0]]));
+    masked_fill: [[3, 4]] |x| x[0].masked_fill(&x[0].gt(0.5), 2.0) * &x[0];
+    tril_and_triu: [[3, 4]] |x| x[0].tril(-1) + x[0].triu(1) * &x[0];
+    sort: [[3, 4]] |x| x[0].sort(1) * x[0].sort(0);
+    topk: [[3, 4]] |x| x[0].topk(2, 1).0;
+    narrow: [[3, 4]] |x| x[0].narrow(1, 1, 2) * x[0].narrow(1, 0, 2);
+    chunk: [[3, 4]] |x| { let parts = x[0].chunk(2, 1); &parts[0] * &parts[1] };
+    repeat_and_flip: [[3, 2]] |x| x[0].repeat(2, 1) * x[0].repeat_each(2, 1) * x[0].flip(0).repeat(2, -1);
+    transpose: [[2, 3, 4]] |x| x[0].transpose(0, -1).contiguous().flatten() * x[0].flatten();
+    solve: [[3, 3], [3, 2]] |x| (&x[0] + 3.0 * tensor_f64([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])).solve(&x[1]);
+    inverse: [[3, 3]] |x| (&x[0] + 3.0 * tensor_f64([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])).inverse();
+    einsum: [[2, 3, 4], [4, 5], [2, 5]] |x| Tensor::einsum("bij,jk,bk->ik", &[&x[0], &x[1], &x[2]]);
+    linear: [[2, 3, 4], [5, 4], [5]] |x| x[0].linear(&x[1], Some(&x[2]));
+    batch_norm: [[4, 2, 3], [2], [2]] |x| x[0].batch_norm(Some(&x[1]), Some(&x[2]), 1e-3).0;
+    layer_norm: [[2, 3, 4], [3, 4], [3, 4]] |x| x[0].layer_norm([3, 4], Some(&x[1]), Some(&x[2]), 1e-3);
+    softmax: [[3, 4]] |x| x[0].softmax(0) * x[0].log_softmax(1);
+    mse_and_l1_loss: [[3, 4], [3, 4]] |x| nn::mse_loss(&x[0], &x[1]) + nn::l1_loss(&x[0], &x[1]);
+    huber_loss: [[3, 4], [3, 4]] |x| nn::huber_loss(&x[0], &x[1], 0.7);
+    bce_with_logits: [[3, 4], [3, 4]] |x| nn::bce_with_logits(&x[0], &x[1]);
+    cross_entropy: [[3, 4]] |x| {
+        let classes = tensor([3, 0, 2]);
+        nn::cross_entropy(&x[0], &classes) + nn::cross_entropy_each(&x[0], &classes).pow(2).sum()
+    };
+    max_and_avg_pool2d: [[1, 2, 4, 5]] |x| {
+        x[0].max_pool2d([2, 2], [2, 2], [0, 0]) * x[0].avg_pool2d([2, 2], [2, 2], [0, 0])
+    };
+    conv2d: [[2, 2, 4, 5], [3, 2, 3, 2], [3]] |x| x[0].conv2d(&x[1], Some(&x[2]), [1, 2], [1, 0]);
+    rnn_stacked: [[3, 2, 2], [3, 2], [3, 3], [3], [3], [3, 3], [3, 3], [3], [3], [2, 2, 3]] |x| {
+        recurrent(nn::Rnn::lazy(3).stacked(2), |layer, state| layer.forward_from(&x[0], state), x)
+    };
+    to_dtype: [[3]] |x| (x[0].to_dtype(DType::F64) * 2.0).pow(2);
 }
 
 #[test]
