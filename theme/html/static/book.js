@@ -15,7 +15,9 @@ menu.addEventListener('click', (event) => {
   setMenu(!document.body.classList.contains('menu-open'));
 });
 $('content').addEventListener('click', () => setMenu(false));
-document.querySelector('nav .current')?.scrollIntoView({ block: 'center' });
+// `scrollIntoView` would move the place from which the first Tab goes on.
+const current = $('contents').querySelector('.current');
+if (current) $('contents').scrollTop = current.offsetTop - $('contents').clientHeight / 2;
 
 // Colours: as the system has them, light, dark.
 const themes = { '': 'as the system has them', light: 'light', dark: 'dark' };
