@@ -1,8 +1,29 @@
 //! Element types: what a tensor holds, and which type an operation of two types gives.
+//!
+//! The two half floats only store: what is computed with them is computed in `f32`, and the
+//! result rounded once. So kernels know `f32` and `f64`; [`with_float!`] gives the type to
+//! compute in, [`with_dtype!`] the type that is stored.
 
 use std::fmt;
 
+use half::{bf16, f16};
+
+use crate::halves::{from_bf16, from_f16, to_bf16, to_f16};
+
 /// The type of a tensor's elements, from the narrowest to the widest.
+///
+/// Both half floats save memory and are computed with in `f32`: every operation rounds its
+/// result once, to the nearest, ties to the even one.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = tensor([1.0, 0.1]).to_dtype(DType::BF16);
+/// assert_eq!(x.to_vec(), [1.0, 0.100097656]);
+/// assert_eq!((&x + &x).dtype(), DType::BF16);
+/// assert_eq!((&x * tensor([2.0])).dtype(), DType::F32);
+/// assert_eq!((&x + x.to_dtype(DType::F16)).dtype(), DType::F32, "neither holds the other");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DType {
@@ -12,6 +33,10 @@ pub enum DType {
     U8,
     /// Signed 64-bit integers: counts, labels, indices.
     I64,
+    /// 16-bit floats of the standard IEEE 754: 11 digits of two, up to 65504.
+    F16,
+    /// 16-bit floats with the range of `F32` and 8 digits of two.
+    BF16,
     /// 32-bit floats: the default for everything that is learned.
     F32,
     /// 64-bit floats.
@@ -21,13 +46,14 @@ pub enum DType {
 impl DType {
     /// Whether elements are floats, which is what gradients need.
     pub fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F64)
+        matches!(self, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
     }
 
     /// The size of one element in bytes.
     pub fn size(self) -> usize {
         match self {
             DType::Bool | DType::U8 => 1,
+            DType::F16 | DType::BF16 => 2,
             DType::F32 => 4,
             DType::I64 | DType::F64 => 8,
         }
@@ -38,12 +64,30 @@ impl DType {
         if self.is_float() { self } else { DType::F32 }
     }
 
+    /// Whether this is a float of 16 bits.
+    pub(crate) fn is_half(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16)
+    }
+
+    /// The type that operations on this one compute in: `F32` for halves.
+    pub(crate) fn wide(self) -> DType {
+        if self.is_half() { DType::F32 } else { self }
+    }
+
+    /// The narrowest type that holds both, but for the precision of large integers.
+    pub(crate) fn join(self, other: DType) -> DType {
+        match (self, other) {
+            (DType::F16, DType::BF16) | (DType::BF16, DType::F16) => DType::F32,
+            _ => self.max(other),
+        }
+    }
+
     /// Bool, integer or float, in this order.
     fn category(self) -> u8 {
         match self {
             DType::Bool => 0,
             DType::U8 | DType::I64 => 1,
-            DType::F32 | DType::F64 => 2,
+            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => 2,
         }
     }
 
@@ -54,7 +98,7 @@ impl DType {
         match (a_ndim, b_ndim) {
             (0, 1..) if a.category() <= b.category() => b,
             (1.., 0) if b.category() <= a.category() => a,
-            _ => a.max(b),
+            _ => a.join(b),
         }
     }
 }
@@ -65,6 +109,8 @@ impl fmt::Display for DType {
             DType::Bool => "bool",
             DType::U8 => "u8",
             DType::I64 => "i64",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
             DType::F32 => "f32",
             DType::F64 => "f64",
         })
@@ -96,10 +142,11 @@ pub trait Element: Copy + PartialOrd + Send + Sync + fmt::Debug + 'static {
 }
 
 macro_rules! element {
-    ($type:ty, $variant:ident, $sum:ty, $from_f64:expr, $from_i64:expr, $to_f64:expr, $to_i64:expr) => {
+    ($type:ty, $variant:ident, $sum:ty, $from_f64:expr, $from_i64:expr, $to_f64:expr, $to_i64:expr, $to_sum:expr) => {
         impl Element for $type {
             const DTYPE: DType = DType::$variant;
-            const FAST: bool = matches!(DType::$variant, DType::F32);
+            const FAST: bool =
+                matches!(DType::$variant, DType::F32 | DType::F16 | DType::BF16);
             type Sum = $sum;
             #[inline]
             fn from_f64(value: f64) -> Self {
@@ -119,17 +166,47 @@ macro_rules! element {
             }
             #[inline]
             fn to_sum(self) -> $sum {
-                self as $sum
+                $to_sum(self)
             }
         }
     };
 }
 
-element!(f32, F32, f64, |v| v as f32, |v| v as f32, |v| v as f64, |v| v as i64);
-element!(f64, F64, f64, |v| v, |v| v as f64, |v| v, |v| v as i64);
-element!(i64, I64, i64, |v| v as i64, |v| v, |v| v as f64, |v| v);
-element!(u8, U8, i64, |v| v as i64 as u8, |v| v as u8, |v| v as f64, |v| v as i64);
-element!(bool, Bool, i64, |v| v != 0.0, |v| v != 0, |v| v as u8 as f64, |v| v as i64);
+element!(f32, F32, f64, |v| v as f32, |v| v as f32, |v| v as f64, |v| v as i64, |v| v
+    as f64);
+element!(f64, F64, f64, |v| v, |v| v as f64, |v| v, |v| v as i64, |v| v);
+element!(i64, I64, i64, |v| v as i64, |v| v, |v| v as f64, |v| v, |v| v);
+element!(u8, U8, i64, |v| v as i64 as u8, |v| v as u8, |v| v as f64, |v| v as i64, |v| v
+    as i64);
+element!(
+    bool,
+    Bool,
+    i64,
+    |v| v != 0.0,
+    |v| v != 0,
+    |v| v as u8 as f64,
+    |v| v as i64,
+    |v| v as i64
+);
+
+/// Halves are made by way of `f32`, also from wider numbers, as in PyTorch.
+macro_rules! half {
+    ($type:ty, $variant:ident, $from:ident, $to:ident) => {
+        element!(
+            $type,
+            $variant,
+            f64,
+            |v| $to(v as f32),
+            |v| $to(v as f32),
+            |v| f64::from($from(v)),
+            |v| $from(v) as i64,
+            |v| f64::from($from(v))
+        );
+    };
+}
+
+half!(f16, F16, from_f16, to_f16);
+half!(bf16, BF16, from_bf16, to_bf16);
 
 /// Runs `$body` with `$T` standing for the Rust type of `$dtype`.
 macro_rules! with_dtype {
@@ -147,6 +224,14 @@ macro_rules! with_dtype {
                 type $T = i64;
                 $body
             }
+            $crate::DType::F16 => {
+                type $T = half::f16;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $T = half::bf16;
+                $body
+            }
             $crate::DType::F32 => {
                 type $T = f32;
                 $body
@@ -159,11 +244,12 @@ macro_rules! with_dtype {
     };
 }
 
-/// Runs `$body` with `$T` standing for the Rust type of `$dtype`, which must be a float.
+/// Runs `$body` with `$T` standing for the Rust type that operations on `$dtype`, which must be
+/// a float, compute in: `f32` for halves.
 macro_rules! with_float {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            $crate::DType::F32 => {
+            $crate::DType::F32 | $crate::DType::F16 | $crate::DType::BF16 => {
                 type $T = f32;
                 $body
             }
@@ -191,5 +277,11 @@ mod tests {
         assert_eq!(DType::promote((I64, 3), (F32, 0)), F32);
         assert_eq!(DType::promote((Bool, 1), (I64, 0)), I64);
         assert_eq!(DType::promote((F64, 0), (F32, 0)), F64);
+        assert_eq!(DType::promote((BF16, 1), (F16, 1)), F32);
+        assert_eq!(DType::promote((BF16, 1), (F16, 0)), BF16);
+        assert_eq!(DType::promote((I64, 1), (F16, 1)), F16);
+        assert_eq!(DType::promote((F16, 1), (F32, 0)), F16);
+        assert_eq!(DType::promote((F16, 0), (BF16, 0)), F32);
+        assert_eq!(DType::promote((BF16, 0), (F32, 1)), F32);
     }
 }

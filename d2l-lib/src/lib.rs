@@ -39,6 +39,7 @@ pub mod data;
 mod device;
 pub mod display;
 mod dtype;
+mod halves;
 pub mod interrupt;
 mod layout;
 pub mod nn;
@@ -68,6 +69,8 @@ pub use device::{
     threads::{num_threads, set_num_threads},
 };
 pub use dtype::{DType, Element};
+#[doc(no_inline)]
+pub use half::{bf16, f16};
 pub use random::seed;
 pub use shape::{Axes, Shape, TargetShape};
 pub use tensor::{

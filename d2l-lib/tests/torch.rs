@@ -1,4 +1,5 @@
-//! Values, gradients and prints compared with PyTorch's (`fixtures/generate.py`).
+//! Values, gradients and prints compared with PyTorch's (`fixtures/generate.py`, and for half
+//! floats `fixtures/generate_halves.py`).
 
 mod fixture;
 
@@ -13,8 +14,18 @@ use serde_json::Value;
 const F64_TOLERANCE: f64 = 1e-12;
 const F32_TOLERANCE: f64 = 2e-6;
 
+/// Half floats by two steps, for PyTorch rounds on the way where ours only round the result: the
+/// weights of attention, say, or the shares of a maximum.
+const F16_TOLERANCE: f64 = 2.0 / 1024.0;
+const BF16_TOLERANCE: f64 = 2.0 / 128.0;
+
 static FIXTURE: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("fixtures/torch.json"))
+        .expect("the fixture is JSON")
+});
+
+static HALVES: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("fixtures/halves.json"))
         .expect("the fixture is JSON")
 });
 
@@ -28,6 +39,8 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "rsub" => 2.0 - a,
         "rdiv" => 2.0 / a,
         "neg" => -a,
+        "scaled" => a * 0.1,
+        "shifted" => a + 0.1,
         "pow_2" => a.pow(2.0),
         "pow_3" => a.pow(3),
         "pow_half" => a.pow(-0.5),
@@ -60,6 +73,7 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "norm_3" => a.norm_p(3.0),
         "norm_inf" => a.norm_p(f64::INFINITY),
         "matmul" => a.matmul(&x[1]),
+        "t_matmul" => a.t().matmul(&x[1]),
         "outer" => a.outer(&x[1]),
         "reshape" => a.reshape([4, -1]),
         "t_reshape" => a.t().reshape([2, 6]),
@@ -85,9 +99,15 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "i_apart" => a.i((tensor([0, 1]), .., tensor([3, 1]))),
         "i_mixed" => a.i((1, tensor([2, 0]), 1..)),
         "cross_entropy" => a.cross_entropy(&x[1]),
+        "mse" => nn::mse_loss(a, &x[1]),
+        "attention" => a.attention(&x[1], &x[2], None),
+        "to_f32" => a.to_dtype(DType::F32),
+        "to_i64" => a.to_dtype(DType::I64),
+        "to_bf16" => a.to_dtype(DType::BF16),
+        "to_f16" => a.to_dtype(DType::F16),
         "gelu" => a.gelu(),
         "linear" => a.linear(&x[1], Some(&x[2])),
-        "layer_norm" => a.layer_norm([3, 4], Some(&x[1]), Some(&x[2]), 1e-5),
+        "layer_norm" => a.layer_norm(x[1].shape(), Some(&x[1]), Some(&x[2]), 1e-5),
         "batch_norm" => a.batch_norm(Some(&x[1]), Some(&x[2]), 1e-5).0,
         "conv2d" => a.conv2d(&x[1], Some(&x[2]), [1, 1], [0, 0]),
         "conv2d_s2_p1" => a.conv2d(&x[1], Some(&x[2]), [2, 1], [1, 0]),
@@ -142,6 +162,8 @@ fn difference(found: &Tensor, expected: &Tensor) -> Option<String> {
     let tolerance = match found.dtype() {
         DType::F64 => F64_TOLERANCE,
         DType::F32 => F32_TOLERANCE,
+        DType::F16 => F16_TOLERANCE,
+        DType::BF16 => BF16_TOLERANCE,
         _ => 0.0,
     };
     // Errors of a sum grow with its terms, not with the result.
@@ -188,7 +210,17 @@ fn mistakes(name: &str, case: &Value) -> Vec<String> {
 
 #[test]
 fn values_and_gradients_are_pytorchs() {
-    let cases = FIXTURE["cases"].as_array().unwrap();
+    all_are_pytorchs(&FIXTURE);
+}
+
+#[test]
+fn values_and_gradients_of_halves_are_pytorchs() {
+    all_are_pytorchs(&HALVES);
+}
+
+#[track_caller]
+fn all_are_pytorchs(fixture: &Value) {
+    let cases = fixture["cases"].as_array().unwrap();
     assert!(cases.len() > 150, "the fixture lost its cases");
     let mut all = String::new();
     for (n, case) in cases.iter().enumerate() {
@@ -202,15 +234,40 @@ fn values_and_gradients_are_pytorchs() {
 
 #[test]
 fn prints_are_pytorchs() {
-    let prints = FIXTURE["prints"].as_array().unwrap();
-    assert!(prints.len() > 50, "the fixture lost its prints");
+    let of = |fixture: &'static Value| fixture["prints"].as_array().unwrap().iter();
+    let prints: Vec<&Value> = of(&FIXTURE).chain(of(&HALVES)).collect();
+    assert!(prints.len() > 65, "the fixtures lost their prints");
     for print in prints {
         let mut x = unpack(&print["input"]);
-        if print["needs_grad"].as_bool().unwrap() {
+        if print["needs_grad"] == true {
             x = x.requires_grad();
         }
         let expected = print["text"].as_str().unwrap();
         assert_eq!(x.to_string(), expected, "\nours:\n{x}\nPyTorch's:\n{expected}\n");
         assert_eq!(format!("{x:?}"), expected);
+    }
+}
+
+#[test]
+fn optimizers_train_bf16_as_pytorchs_do() {
+    let steps = HALVES["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 3);
+    for step in steps {
+        let w = unpack(&step["weight"]).requires_grad();
+        let x = unpack(&step["x"]);
+        let mut optimizer: Box<dyn optim::Optimizer> = match step["name"].as_str() {
+            Some("sgd") => Box::new(optim::Sgd::new([&w], 0.1)),
+            Some("momentum") => Box::new(optim::Sgd::new([&w], 0.1).momentum(0.9)),
+            Some("adam") => Box::new(optim::Adam::new([&w], 0.05)),
+            name => panic!("no optimizer is {name:?}"),
+        };
+        for _ in 0..5 {
+            optimizer.zero_grad();
+            w.to_dtype(DType::F32).matmul(&x).pow(2).mean().backward();
+            optimizer.step();
+        }
+        assert_eq!(w.grad().map(|g| g.dtype()), Some(DType::BF16));
+        let mistake = difference(&w, &unpack(&step["result"]));
+        assert_eq!(mistake, None, "{}", step["name"]);
     }
 }

@@ -36,7 +36,7 @@ pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<(), FileError
 }
 
 /// Fills all parameters and buffers of a model from a safetensors file; lazy ones get their
-/// shapes from it.
+/// shapes from it. Parameters keep their types; lazy ones hold halves as `f32`.
 ///
 /// # Errors
 /// If the file cannot be read, misses a name, or has another shape under it; then nothing was
@@ -64,7 +64,7 @@ pub fn load(module: &dyn Module, path: impl AsRef<Path>) -> Result<(), FileError
     }
     for (name, parameter) in state.iter() {
         let tensor = &found[name];
-        parameter.get_or_init(|| tensor.clone());
+        parameter.get_or_init(|| tensor.to_dtype(tensor.dtype().wide()));
         parameter.assign(tensor);
     }
     Ok(())

@@ -16,6 +16,21 @@ fn expect_one_shape(op: &str, y_hat: &Tensor, y: &Tensor) {
     );
 }
 
+/// `loss` of both, if the first holds halves computed in `f32` and rounded once.
+#[track_caller]
+fn rounded_once(
+    op: &'static str,
+    y_hat: &Tensor,
+    y: &Tensor,
+    loss: impl FnOnce(&Tensor, &Tensor) -> Tensor,
+) -> Tensor {
+    expect_one_shape(op, y_hat, y);
+    if !y_hat.dtype().is_half() || y.dtype() != y_hat.dtype() {
+        return loss(y_hat, y);
+    }
+    y_hat.in_wide(op, |y_hat| loss(y_hat, &y.to_dtype(DType::F32)))
+}
+
 /// The mean of `(y_hat - y)²`.
 ///
 /// # Panics
@@ -28,8 +43,7 @@ fn expect_one_shape(op: &str, y_hat: &Tensor, y: &Tensor) {
 /// ```
 #[track_caller]
 pub fn mse_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
-    expect_one_shape("mse_loss", y_hat, y);
-    (y_hat - y).pow(2).mean()
+    rounded_once("mse_loss", y_hat, y, |y_hat, y| (y_hat - y).pow(2).mean())
 }
 
 /// The mean of `|y_hat - y|`.
@@ -38,8 +52,7 @@ pub fn mse_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
 /// If the shapes differ.
 #[track_caller]
 pub fn l1_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
-    expect_one_shape("l1_loss", y_hat, y);
-    (y_hat - y).abs().mean()
+    rounded_once("l1_loss", y_hat, y, |y_hat, y| (y_hat - y).abs().mean())
 }
 
 /// The mean of Huber's loss: `d² / 2` for differences up to `delta`, `delta (|d| - delta / 2)`
@@ -49,12 +62,13 @@ pub fn l1_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
 /// If the shapes differ, or `delta` is not positive.
 #[track_caller]
 pub fn huber_loss(y_hat: &Tensor, y: &Tensor, delta: f64) -> Tensor {
-    expect_one_shape("huber_loss", y_hat, y);
     assert!(delta > 0.0, "huber_loss: delta must be positive, not {delta}");
-    let size = (y_hat - y).abs();
-    let near = size.clamp(0.0, delta);
-    // d² / 2 up to delta, and the straight line from there on.
-    (near.pow(2) * 0.5 + (&size - &near) * delta).mean()
+    rounded_once("huber_loss", y_hat, y, |y_hat, y| {
+        let size = (y_hat - y).abs();
+        let near = size.clamp(0.0, delta);
+        // d² / 2 up to delta, and the straight line from there on.
+        (near.pow(2) * 0.5 + (&size - &near) * delta).mean()
+    })
 }
 
 /// The mean binary cross-entropy of logits against probabilities (or 0 and 1), without
@@ -71,8 +85,9 @@ pub fn huber_loss(y_hat: &Tensor, y: &Tensor, delta: f64) -> Tensor {
 /// ```
 #[track_caller]
 pub fn bce_with_logits(logits: &Tensor, y: &Tensor) -> Tensor {
-    expect_one_shape("bce_with_logits", logits, y);
-    (logits.softplus() - logits * y.to_dtype(logits.dtype().to_float())).mean()
+    rounded_once("bce_with_logits", logits, y, |logits, y| {
+        (logits.softplus() - logits * y.to_dtype(logits.dtype().to_float())).mean()
+    })
 }
 
 /// The mean cross-entropy of logits `(n, c)` against the numbers of classes `(n)`:

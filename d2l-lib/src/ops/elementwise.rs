@@ -2,7 +2,13 @@
 //!
 //! What is specific to a function is one loop over slices ([`map_slice`], [`zip_slices`]),
 //! compiled for the widest vectors. Everything around it, rows, broadcasting, threads, is
-//! compiled once for each type of elements.
+//! compiled once for each type of elements. A function of `f32` also takes halves, which are
+//! widened run by run, and so is what it gives rounded; beside halves an operand without axes
+//! may stay `f32`.
+
+use std::borrow::Cow;
+
+use half::{bf16, f16};
 
 use super::vector::vectorised;
 #[cfg(target_arch = "x86_64")]
@@ -98,11 +104,166 @@ pub(crate) fn zip_in_place<A: Element>(
     zip_rows_in_place(x, source, &|a, b, out| zip_slices(a, b, out, &f));
 }
 
+vectorised! {
+    fn convert_fast[A: Element, R: Element][A, R](x: &[A], out: &mut [R]) {
+        convert_each(x, out);
+    }
+}
+
+#[inline(always)]
+fn convert_each<A: Element, R: Element>(x: &[A], out: &mut [R]) {
+    let pairs = out.iter_mut().zip(x);
+    if A::DTYPE.is_float() {
+        pairs.for_each(|(out, value)| *out = R::from_f64(value.to_f64()));
+    } else {
+        pairs.for_each(|(out, value)| *out = R::from_i64(value.to_i64()));
+    }
+}
+
+/// Writes the elements of `x` in another type.
+fn convert<A: Element, R: Element>(x: &[A], out: &mut [R]) {
+    if const { A::FAST && R::FAST } {
+        convert_fast(x, out);
+    } else {
+        convert_each(x, out);
+    }
+}
+
+/// What `run` makes of elements in type `A`, here stored in `H`, and the result in `S`.
+fn map_run<H: Element, A: Element, R: Element, S: Element>(
+    x: &[H],
+    out: &mut [S],
+    run: MapRun<A, R>,
+) {
+    let (mut wide, mut result) = ([A::from_i64(0); RUN], [R::from_i64(0); RUN]);
+    for (x, out) in x.chunks(RUN).zip(out.chunks_mut(RUN)) {
+        let (wide, result) = (&mut wide[..x.len()], &mut result[..x.len()]);
+        convert(x, wide);
+        run(wide, result);
+        convert(result, out);
+    }
+}
+
+/// [`map_run`] of two operands.
+fn zip_run<H: Element, A: Element, R: Element, S: Element>(
+    a: &[H],
+    b: &[H],
+    out: &mut [S],
+    run: ZipRun<A, R>,
+) {
+    let mut wide = [[A::from_i64(0); RUN]; 2];
+    let [wide_a, wide_b] = &mut wide;
+    let operands = a.chunks(RUN).zip(b.chunks(RUN));
+    let mut result = [R::from_i64(0); RUN];
+    for ((a, b), out) in operands.zip(out.chunks_mut(RUN)) {
+        let n = out.len();
+        convert(a, &mut wide_a[..n]);
+        convert(b, &mut wide_b[..n]);
+        run(&wide_a[..n], &wide_b[..n], &mut result[..n]);
+        convert(&result[..n], out);
+    }
+}
+
+/// Runs `$body` with `$H` standing for the type of halves, if `$dtype` is one and `$A` is `f32`.
+macro_rules! if_half {
+    ($dtype:expr, $A:ident, $H:ident => $body:expr) => {
+        // So that nothing is compiled for other types.
+        if const { matches!($A::DTYPE, DType::F32) } {
+            match $dtype {
+                DType::F16 => {
+                    type $H = f16;
+                    return $body;
+                }
+                DType::BF16 => {
+                    type $H = bf16;
+                    return $body;
+                }
+                _ => {}
+            }
+        }
+    };
+}
+
+#[track_caller]
+fn map_halves<H: Element, A: Element, R: Element>(
+    x: &Tensor,
+    run: MapRun<A, R>,
+) -> Tensor {
+    if const { matches!(R::DTYPE, DType::F32) } {
+        map_stored::<H, H>(x, &|x, out| map_run(x, out, run))
+    } else {
+        map_stored::<H, R>(x, &|x, out| map_run(x, out, run))
+    }
+}
+
+#[track_caller]
+fn zip_halves<H: Element, A: Element, R: Element>(
+    a: &Tensor,
+    b: &Tensor,
+    shape: Shape,
+    run: ZipRun<A, R>,
+) -> Tensor {
+    let lone = |x: &Tensor| [x.storage.read::<A>()[x.layout.offset]; RUN];
+    if a.dtype() != H::DTYPE {
+        let a = lone(a);
+        return map_halves::<H, A, R>(b, &|b, out| run(&a[..b.len()], b, out));
+    }
+    if b.dtype() != H::DTYPE {
+        let b = lone(b);
+        return map_halves::<H, A, R>(a, &|a, out| run(a, &b[..a.len()], out));
+    }
+    if const { matches!(R::DTYPE, DType::F32) } {
+        zip_stored::<H, H>(a, b, shape, &|a, b, out| zip_run(a, b, out, run))
+    } else {
+        zip_stored::<H, R>(a, b, shape, &|a, b, out| zip_run(a, b, out, run))
+    }
+}
+
+fn zip_halves_in_place<H: Element, A: Element>(
+    x: &Tensor,
+    source: &Tensor,
+    run: ZipRun<A, A>,
+) {
+    if source.dtype() != H::DTYPE {
+        let lone = [source.storage.read::<A>()[source.layout.offset]; RUN];
+        let any = Tensor::new(vec![H::from_i64(0)], Shape::new(&[]));
+        return zip_stored_in_place::<H>(x, &any, &|old, _, out| {
+            map_run::<H, A, A, H>(old, out, &|old, out| {
+                run(old, &lone[..old.len()], out)
+            });
+        });
+    }
+    zip_stored_in_place::<H>(x, source, &|old, new, out| zip_run(old, new, out, run));
+}
+
+#[track_caller]
+fn map_rows<A: Element, R: Element>(x: &Tensor, run: MapRun<A, R>) -> Tensor {
+    if_half!(x.dtype(), A, H => map_halves::<H, A, R>(x, run));
+    map_stored(x, run)
+}
+
+#[track_caller]
+fn zip_rows<A: Element, R: Element>(
+    a: &Tensor,
+    b: &Tensor,
+    shape: Shape,
+    run: ZipRun<A, R>,
+) -> Tensor {
+    let dtype = if a.dtype().is_half() { a.dtype() } else { b.dtype() };
+    if_half!(dtype, A, H => zip_halves::<H, A, R>(a, b, shape, run));
+    zip_stored(a, b, shape, run)
+}
+
+fn zip_rows_in_place<A: Element>(x: &Tensor, source: &Tensor, run: ZipRun<A, A>) {
+    if_half!(x.dtype(), A, H => zip_halves_in_place::<H, A>(x, source, run));
+    zip_stored_in_place(x, source, run);
+}
+
 type MapRun<'a, A, R> = &'a (dyn Fn(&[A], &mut [R]) + Sync);
 type ZipRun<'a, A, R> = &'a (dyn Fn(&[A], &[A], &mut [R]) + Sync);
 
 #[track_caller]
-fn map_rows<A: Element, R: Element>(x: &Tensor, run: MapRun<A, R>) -> Tensor {
+fn map_stored<A: Element, R: Element>(x: &Tensor, run: MapRun<A, R>) -> Tensor {
     let values = x.storage.read::<A>();
     Tensor::filled(x.layout.shape, |out| {
         let values = &values[..];
@@ -132,7 +293,7 @@ fn map_rows<A: Element, R: Element>(x: &Tensor, run: MapRun<A, R>) -> Tensor {
 }
 
 #[track_caller]
-fn zip_rows<A: Element, R: Element>(
+fn zip_stored<A: Element, R: Element>(
     a: &Tensor,
     b: &Tensor,
     shape: Shape,
@@ -197,7 +358,7 @@ fn zip_row<A: Element, R: Element>(
     }
 }
 
-fn zip_rows_in_place<A: Element>(x: &Tensor, source: &Tensor, run: ZipRun<A, A>) {
+fn zip_stored_in_place<A: Element>(x: &Tensor, source: &Tensor, run: ZipRun<A, A>) {
     let values = source.storage.read::<A>();
     let values = &values[..];
     let layouts = [&x.layout, &source.layout.broadcast_to(x.layout.shape)];
@@ -319,7 +480,7 @@ pub(crate) fn copy(x: &Tensor) -> Tensor {
                 });
             })
         }
-        None => map_rows::<T, T>(x, &|x, out| out.copy_from_slice(x)),
+        None => map_stored::<T, T>(x, &|x, out| out.copy_from_slice(x)),
     })
 }
 
@@ -363,20 +524,36 @@ fn transpose<T: Element>(values: &[T], step: usize, columns: usize, out: &mut [T
 /// The elements converted to `dtype`.
 #[track_caller]
 pub(crate) fn cast(x: &Tensor, dtype: DType) -> Tensor {
-    let out = with_dtype!(x.dtype(), A => with_dtype!(dtype, R => {
-        map_rows::<A, R>(x, &|x, out| {
-            let pairs = out.iter_mut().zip(x);
-            if A::DTYPE.is_float() {
-                pairs.for_each(|(out, value)| *out = R::from_f64(value.to_f64()));
-            } else {
-                pairs.for_each(|(out, value)| *out = R::from_i64(value.to_i64()));
-            }
-        })
-    }));
-    record("to_dtype", out, &[x], |tape, _| {
+    record("to_dtype", converted(x, dtype), &[x], |tape, _| {
         let from = x.dtype();
         tape.edge(x, || move |g: &Tensor| g.to_dtype(from));
     })
+}
+
+/// [`cast`] outside the graph.
+#[track_caller]
+fn converted(x: &Tensor, dtype: DType) -> Tensor {
+    with_dtype!(x.dtype(), A => with_dtype!(dtype, R => {
+        map_stored::<A, R>(x, &|x, out| convert(x, out))
+    }))
+}
+
+/// The elements for a kernel of `f32` or `f64`, outside the graph if they are halves: these in
+/// `f32`. A transposed matrix stays one, and so is read in the order of memory.
+#[track_caller]
+pub(crate) fn widened(x: &Tensor) -> Cow<'_, Tensor> {
+    if !x.dtype().is_half() {
+        return Cow::Borrowed(x);
+    }
+    let columns = x.ndim() >= 2 && x.layout.strides[x.ndim() - 2] == 1;
+    let turned = |x: &Tensor| if columns { x.transpose(-1, -2) } else { x.clone() };
+    Cow::Owned(turned(&converted(&turned(&x.detach()), DType::F32)))
+}
+
+/// `x`, made by a kernel outside the graph, rounded to `dtype` if that is a half.
+#[track_caller]
+pub(crate) fn rounded(x: Tensor, dtype: DType) -> Tensor {
+    if dtype.is_half() { converted(&x, dtype) } else { x }
 }
 
 /// Elements of `a` where `condition` is true, else of `b`, all stretched to `shape`.

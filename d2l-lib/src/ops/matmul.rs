@@ -7,7 +7,9 @@ use super::gemm;
 use super::{
     float::Float,
     number::Number,
+    rounded,
     vector::{Level, level, vectorised},
+    widened,
 };
 use crate::{
     device::threads,
@@ -31,6 +33,9 @@ pub(crate) fn matmul(a: &Tensor, b: &Tensor, batch: &[usize]) -> Tensor {
         DType::F32 => products::<f32>(a, b, batch),
         DType::F64 => products::<f64>(a, b, batch),
         DType::I64 => products::<i64>(a, b, batch),
+        DType::F16 | DType::BF16 => {
+            rounded(products::<f32>(&widened(a), &widened(b), batch), a.dtype())
+        }
         DType::U8 | DType::Bool => {
             products::<i64>(&a.to_dtype(DType::I64), &b.to_dtype(DType::I64), batch)
                 .to_dtype(a.dtype())

@@ -26,4 +26,4 @@ pub(crate) mod vector;
 pub(crate) mod window;
 pub(crate) mod winograd;
 
-pub(crate) use elementwise::cast;
+pub(crate) use elementwise::{cast, rounded, widened};

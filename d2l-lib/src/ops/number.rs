@@ -106,7 +106,8 @@ float!(f64);
 integer!(i64, i64::wrapping_abs);
 integer!(u8, |value| value);
 
-/// Runs `$body` with `$T` standing for the Rust type of `$dtype`, which must not be bool.
+/// Runs `$body` with `$T` standing for the Rust type that operations on `$dtype`, which must not
+/// be bool, compute in: `f32` for halves.
 macro_rules! with_number {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
@@ -118,7 +119,7 @@ macro_rules! with_number {
                 type $T = i64;
                 $body
             }
-            $crate::DType::F32 => {
+            $crate::DType::F32 | $crate::DType::F16 | $crate::DType::BF16 => {
                 type $T = f32;
                 $body
             }
@@ -133,4 +134,18 @@ macro_rules! with_number {
     };
 }
 
-pub(crate) use with_number;
+/// Runs `$body` with `$T` standing for the Rust type that operations on `$dtype` compute in:
+/// `f32` for halves.
+macro_rules! with_wide {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::Bool => {
+                type $T = bool;
+                $body
+            }
+            other => $crate::ops::number::with_number!(other, $T => $body),
+        }
+    };
+}
+
+pub(crate) use {with_number, with_wide};

@@ -22,7 +22,8 @@ fn gradients(parameters: &Parameters) -> impl Iterator<Item = Tensor> {
 pub fn clip_grad_norm(parameters: impl Into<Parameters>, max_norm: f64) -> f64 {
     let parameters = parameters.into();
     let squares = gradients(&parameters).map(|gradient| {
-        let norm = gradient.norm().item();
+        // Not rounded to halves, of which hundreds add up here.
+        let norm = gradient.to_dtype(gradient.dtype().wide()).norm().item();
         norm * norm
     });
     let norm = squares.sum::<f64>().sqrt();

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 
 use crate::{
-    DType, Tensor,
+    DType, Tensor, Value,
     device::threads,
-    dtype::Element,
+    dtype::{Element, with_dtype},
     nn::Parameters,
     ops::{
         elementwise::{GRAIN, zip_in_place},
+        rounded,
         vector::vectorised,
+        widened,
     },
+    tensor::create::constant,
 };
 
 /// The parameters of an optimizer, and tensors of their shapes to remember.
@@ -54,7 +57,8 @@ impl Memory {
 
     /// For every parameter with a gradient, makes a rule for this step (told how many the
     /// parameter has had, this one included, and its weight decay) and applies it to every
-    /// element: `rule(value, gradient, memories)`, in the parameter's type.
+    /// element: `rule(value, gradient, memories)`, in the parameter's type. Halves are updated
+    /// in `f32`, in which they also have their memories, and rounded once a step.
     pub(super) fn step<R32, R64, const N: usize>(
         &mut self,
         rule_f32: impl Fn(i32, f64) -> R32,
@@ -71,16 +75,21 @@ impl Memory {
             let Some(gradient) = value.grad() else { continue };
             let state = self.states.entry(i).or_default();
             state.memories.resize_with(N.max(state.memories.len()), || {
-                let memory = value.detach().zeros_like();
-                memory.fill_(self.first);
-                memory
+                let first = Value::Float(self.first);
+                constant(value.layout.shape, value.dtype().wide(), first)
             });
             state.steps += 1;
             let decay = if (self.decays)(name) { self.weight_decay } else { 0.0 };
             let memories = &state.memories[..N];
-            if value.dtype() == DType::F32 {
+            let dtype = value.dtype();
+            if dtype.wide() == DType::F32 {
                 let rule = rule_f32(state.steps, decay);
-                update::<f32, N>(value, &gradient, memories, &rule);
+                let wide = widened(value);
+                update::<f32, N>(&wide, &widened(&gradient), memories, &rule);
+                if dtype.is_half() {
+                    let new = rounded(wide.into_owned(), dtype);
+                    with_dtype!(dtype, T => zip_in_place::<T>(value, &new, |_, new| new));
+                }
             } else {
                 let rule = rule_f64(state.steps, decay);
                 update::<f64, N>(value, &gradient, memories, &rule);

@@ -84,6 +84,31 @@ pub(super) fn meet<'a>(
     b: Value,
     dtype: fn(DType) -> DType,
 ) -> (Cow<'a, Tensor>, Tensor, Shape) {
+    meet_as(op, a, b, dtype, |common| common)
+}
+
+/// [`meet`], but what has no axes meets halves that have some as `f32`: as PyTorch's, products
+/// with numbers and quotients by them round only the result.
+#[track_caller]
+fn meet_factors<'a>(
+    op: &str,
+    a: &'a Tensor,
+    b: Value,
+    dtype: fn(DType) -> DType,
+) -> (Cow<'a, Tensor>, Tensor, Shape) {
+    meet_as(op, a, b, dtype, DType::wide)
+}
+
+/// [`meet`], where an operand without axes gets the dtype that `lone` makes of the common one.
+#[track_caller]
+#[inline]
+fn meet_as<'a>(
+    op: &str,
+    a: &'a Tensor,
+    b: Value,
+    dtype: fn(DType) -> DType,
+    lone: fn(DType) -> DType,
+) -> (Cow<'a, Tensor>, Tensor, Shape) {
     // By far the most frequent case, and nothing is to be done.
     match b {
         Value::Tensor(b)
@@ -94,7 +119,7 @@ pub(super) fn meet<'a>(
             (Cow::Borrowed(a), b, a.layout.shape)
         }
         b => {
-            let (a, b, shape) = meet_unlike(op, a, b, dtype);
+            let (a, b, shape) = meet_unlike(op, a, b, dtype, lone);
             (Cow::Owned(a), b, shape)
         }
     }
@@ -106,6 +131,7 @@ fn meet_unlike(
     a: &Tensor,
     b: Value,
     dtype: fn(DType) -> DType,
+    lone: fn(DType) -> DType,
 ) -> (Tensor, Tensor, Shape) {
     let b_ndim = if let Value::Tensor(b) = &b { b.ndim() } else { 0 };
     // A number has no axes, but unlike a tensor without axes it never widens `a`'s floats.
@@ -115,7 +141,10 @@ fn meet_unlike(
         _ => DType::promote((a.dtype(), a.ndim()), (b.natural_dtype(), b_ndim)),
     };
     let common = dtype(common);
-    let (a, b) = (a.to_dtype(common), b.into_dtype(common));
+    let own = |is_lone: bool| if is_lone { lone(common) } else { common };
+    let is_number = !matches!(b, Value::Tensor(_));
+    let b = b.into_dtype(own(is_number || (b_ndim == 0 && a.ndim() > 0)));
+    let a = a.to_dtype(own(a.ndim() == 0 && b_ndim > 0));
     let Some(shape) = broadcast(a.shape(), b.shape()) else {
         panic!("{op}: shapes {:?} and {:?} do not broadcast", a.shape(), b.shape())
     };
@@ -166,7 +195,7 @@ fn sub(a: &Tensor, b: Value) -> Tensor {
 
 #[track_caller]
 fn mul(a: &Tensor, b: Value) -> Tensor {
-    let (a, b, shape) = meet("mul", a, b, number);
+    let (a, b, shape) = meet_factors("mul", a, b, number);
     let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::times));
     record("mul", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g * &b);
@@ -176,11 +205,18 @@ fn mul(a: &Tensor, b: Value) -> Tensor {
 
 #[track_caller]
 fn div(a: &Tensor, b: Value) -> Tensor {
-    let (a, b, shape) = meet("div", a, b, DType::to_float);
+    let (a, b, shape) = meet_factors("div", a, b, DType::to_float);
     let out = with_float!(a.dtype(), T => zip::<T, T>(&a, &b, shape, |a, b| a / b));
     record("div", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g / &b);
-        edge!(tape, b, [a, b], |g| -(g * &a) / (&b * &b));
+        edge!(tape, b, [a, b], |g| {
+            if g.dtype().is_half() {
+                // The square of the divisor may be beyond the numbers that there are.
+                -g * (&a / &b / &b)
+            } else {
+                -(g * &a) / (&b * &b)
+            }
+        });
     })
 }
 
@@ -349,10 +385,11 @@ operator!(Mul, mul, MulAssign, mul_assign, mul_);
 operator!(Div, div, DivAssign, div_assign, div_);
 
 /// A number as the left operand of `other`, in a dtype that leaves `other`'s as it is
-/// where a number on the right would.
+/// where a number on the right would; beside halves with axes `f32`, which keeps it exact.
 #[track_caller]
 fn number_for(value: Value, other: &Tensor) -> Tensor {
     let dtype = match (&value, other.dtype()) {
+        (_, own) if own.is_half() && other.ndim() > 0 => DType::F32,
         (Value::Float(_), own) if own.is_float() => own,
         (Value::Int(_), own) if own != DType::Bool => own,
         _ => value.natural_dtype(),

@@ -6,7 +6,10 @@ use crate::{
     autograd::record,
     device::Buffer,
     dtype::with_float,
-    ops::attention::{Attention, Mask},
+    ops::{
+        attention::{Attention, Mask},
+        rounded,
+    },
     shape::{Shape, broadcast},
 };
 
@@ -98,7 +101,8 @@ pub(crate) fn attend(
     mask: Option<&Tensor>,
     factors: Option<&Tensor>,
 ) -> (Tensor, Tensor) {
-    let dtype = [q, k, v].map(Tensor::dtype).into_iter().max().expect("three").to_float();
+    let result = q.dtype().join(k.dtype()).join(v.dtype()).to_float();
+    let dtype = result.wide();
     let [q, k, v] = [q, k, v].map(|x| x.to_dtype(dtype).contiguous());
     let factors = factors.map(|factors| factors.to_dtype(dtype).contiguous());
     let sizes = Attention {
@@ -112,7 +116,7 @@ pub(crate) fn attend(
     let shape = Shape::new(&[sizes.batch, sizes.queries, v.shape()[2]]);
     let weights_shape = Shape::new(&[sizes.batch, heads, sizes.queries, sizes.keys]);
     if shape.numel() == 0 || weights_shape.numel() == 0 {
-        let zeros = |shape| Tensor::zeros(shape).to_dtype(dtype);
+        let zeros = |shape| Tensor::zeros(shape).to_dtype(result);
         return (zeros(shape), zeros(weights_shape));
     }
     crate::interrupt::check();
@@ -159,6 +163,6 @@ pub(crate) fn attend(
                 .collect()
             });
         });
-        (out, weights)
+        (out.rounded_to("attention", result), rounded(weights, result))
     })
 }

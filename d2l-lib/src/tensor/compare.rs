@@ -1,7 +1,7 @@
 //! Comparisons: element by element, and of tensors as a whole.
 
 use super::{Tensor, Value, arith::meet};
-use crate::{dtype::with_dtype, ops::elementwise::zip};
+use crate::ops::{elementwise::zip, number::with_wide};
 
 macro_rules! comparisons {
     ($($(#[$doc:meta])* $name:ident: $operator:tt;)*) => {
@@ -10,7 +10,7 @@ macro_rules! comparisons {
             #[track_caller]
             pub fn $name(&self, other: impl Into<Value>) -> Tensor {
                 let (a, b, shape) = meet(stringify!($name), self, other.into(), |dtype| dtype);
-                with_dtype!(a.dtype(), T => zip::<T, bool>(&a, &b, shape, |a, b| a $operator b))
+                with_wide!(a.dtype(), T => zip::<T, bool>(&a, &b, shape, |a, b| a $operator b))
             }
         )*}
     };

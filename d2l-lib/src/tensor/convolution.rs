@@ -37,7 +37,8 @@ impl Tensor {
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> Tensor {
-        let dtype = expect_images("conv2d", self, weight, bias, stride, 0);
+        let result = expect_images("conv2d", self, weight, bias, stride, 0);
+        let dtype = result.wide();
         let (x, weight) = (self.to_dtype(dtype), weight.to_dtype(dtype));
         let [n, _, h, w] = lengths(&x);
         let [o, c, kh, kw] = lengths(&weight);
@@ -57,7 +58,7 @@ impl Tensor {
         let out = forward(&sizes, &x, &weight, bias.as_ref());
         let inputs = [Some(&x), Some(&weight), bias.as_ref()];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
-        record("conv2d", out, &inputs, |tape, _| {
+        let out = record("conv2d", out, &inputs, |tape, _| {
             tape.edge(&x, || {
                 let weight = weight.saved();
                 move |g: &Tensor| input_gradient(&sizes, &g.contiguous(), &weight)
@@ -69,7 +70,8 @@ impl Tensor {
             if let Some(bias) = &bias {
                 tape.edge(bias, || |g: &Tensor| g.sum_axis([0, 2, 3]));
             }
-        })
+        });
+        out.rounded_to("conv2d", result)
     }
 
     /// Slides the kernels `weight` over the sequences.
@@ -132,7 +134,8 @@ impl Tensor {
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> Tensor {
-        let dtype = expect_images("conv2d_transposed", self, weight, bias, stride, 1);
+        let result = expect_images("conv2d_transposed", self, weight, bias, stride, 1);
+        let dtype = result.wide();
         let (x, weight) = (self.to_dtype(dtype), weight.to_dtype(dtype));
         let [n, c, h, w] = lengths(&x);
         let [_, o, kh, kw] = lengths(&weight);
@@ -169,10 +172,11 @@ impl Tensor {
                 move |g: &Tensor| weight_gradient(&sizes, &g.contiguous(), &x)
             });
         });
-        match bias {
-            Some(bias) => out + bias.reshape([-1, 1, 1]),
+        let out = match bias {
+            Some(bias) => out + bias.to_dtype(dtype).reshape([-1, 1, 1]),
             None => out,
-        }
+        };
+        out.rounded_to("conv2d_transposed", result)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Random draws from more distributions.
 
 use super::Tensor;
-use crate::{dtype::DType, random, shape::Shape};
+use crate::{random, shape::Shape};
 
 impl Tensor {
     /// For every element, a probability, 1 with this probability, else 0.
@@ -106,7 +106,7 @@ impl Tensor {
             count
         };
         let drawn: Vec<f64> = self.to_vec_f64().into_iter().map(draw).collect();
-        let dtype = if self.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let dtype = self.dtype().to_float();
         Tensor::new(drawn, self.layout.shape).to_dtype(dtype)
     }
 

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use half::{bf16, f16};
 use serde_json::{Map, Value as Json, json};
 
 use super::Tensor;
@@ -63,7 +64,7 @@ impl Tensor {
     /// Writes the tensor as a `.npy` file, which `numpy.load` reads.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or the elements are `bf16`, which NumPy does not have.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -75,10 +76,12 @@ impl Tensor {
     /// # Ok::<(), d2l::FileError>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        write(path.as_ref(), &to_npy(self))
+        let path = path.as_ref();
+        let wrong = |problem| FileError::format(&path.display().to_string(), problem);
+        write(path, &to_npy(self).map_err(wrong)?)
     }
 
-    /// The tensor in a `.npy` file. Narrower integers become `i64`, half floats `f32`.
+    /// The tensor in a `.npy` file. Narrower integers become `i64`.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, or holds something else.
@@ -110,8 +113,7 @@ impl Tensor {
         write(path.as_ref(), &to_safetensors(tensors))
     }
 
-    /// The tensors in a safetensors file, by name. Narrower integers become `i64`, half
-    /// floats `f32`.
+    /// The tensors in a safetensors file, by name. Narrower integers become `i64`.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, or holds something else.
@@ -137,6 +139,8 @@ fn to_bytes(x: &Tensor) -> Vec<u8> {
         DType::Bool => bytes(x, |value: bool| [value.into()]),
         DType::U8 => x.to_vec_of(),
         DType::I64 => bytes(x, i64::to_le_bytes),
+        DType::F16 => bytes(x, f16::to_le_bytes),
+        DType::BF16 => bytes(x, bf16::to_le_bytes),
         DType::F32 => bytes(x, f32::to_le_bytes),
         DType::F64 => bytes(x, f64::to_le_bytes),
     }
@@ -176,6 +180,8 @@ impl Stored {
             DType::Bool => Stored::Bool,
             DType::U8 => Stored::U8,
             DType::I64 => Stored::I64,
+            DType::F16 => Stored::F16,
+            DType::BF16 => Stored::Bf16,
             DType::F32 => Stored::F32,
             DType::F64 => Stored::F64,
         }
@@ -227,29 +233,20 @@ impl Stored {
             Stored::I16 => read(bytes, shape, |b| i64::from(i16::from_le_bytes(b))),
             Stored::I32 => read(bytes, shape, |b| i64::from(i32::from_le_bytes(b))),
             Stored::I64 => read(bytes, shape, i64::from_le_bytes),
-            Stored::F16 => read(bytes, shape, |b| from_half(u16::from_le_bytes(b))),
-            Stored::Bf16 => read(bytes, shape, |b| {
-                f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)
-            }),
+            Stored::F16 => read(bytes, shape, f16::from_le_bytes),
+            Stored::Bf16 => read(bytes, shape, bf16::from_le_bytes),
             Stored::F32 => read(bytes, shape, f32::from_le_bytes),
             Stored::F64 => read(bytes, shape, f64::from_le_bytes),
         })
     }
 }
 
-/// An IEEE half float: 1 bit of sign, 5 of exponent, 10 of fraction.
-fn from_half(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2_f32.powi(-24),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1.0 + fraction / 1024.0) * 2_f32.powi(exponent - 15),
+fn to_npy(x: &Tensor) -> Result<Vec<u8>, String> {
+    if x.dtype() == DType::BF16 {
+        return Err(
+            "NumPy has no type for bf16: convert to f32, or save_named".to_owned()
+        );
     }
-}
-
-fn to_npy(x: &Tensor) -> Vec<u8> {
     let shape: String = x.shape().iter().map(|n| format!("{n}, ")).collect();
     let kind = Stored::of(x.dtype()).in_npy();
     let mut header =
@@ -259,7 +256,7 @@ fn to_npy(x: &Tensor) -> Vec<u8> {
     header += &" ".repeat(padding);
     header.push('\n');
     let length = (header.len() as u16).to_le_bytes();
-    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &to_bytes(x)].concat()
+    Ok([b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &to_bytes(x)].concat())
 }
 
 fn from_npy(bytes: &[u8]) -> Result<Tensor, String> {
@@ -363,6 +360,7 @@ mod tests {
             tensor_f64(0.1),
             tensor([true, false]),
             tensor([7_u8, 255]),
+            tensor([1.0, -2.5, f32::NAN, f32::INFINITY, 1e-7]).to_dtype(DType::F16),
             Tensor::zeros([0, 3]),
         ]
     }
@@ -374,9 +372,10 @@ mod tests {
     #[test]
     fn what_is_saved_comes_back() {
         for x in examples() {
-            assert!(same(&from_npy(&to_npy(&x)).unwrap(), &x), "{x}");
+            assert!(same(&from_npy(&to_npy(&x).unwrap()).unwrap(), &x), "{x}");
         }
-        let examples = examples();
+        let brain = tensor([[1.0, -2.5], [f32::NAN, 1e38]]).to_dtype(DType::BF16);
+        let examples = [examples(), vec![brain]].concat();
         let names: Vec<String> =
             (0..examples.len()).map(|i| format!("\"{i}\"")).collect();
         let named: Vec<(&str, &Tensor)> =
@@ -396,13 +395,15 @@ mod tests {
         let expected = [1.0, -2.5, 65504.0, f32::INFINITY, 5.9604645e-8, 0.0];
         assert_eq!(loaded["half"].to_vec(), expected);
         assert_eq!(loaded["brain"].to_vec(), [1.0, -2.5, 3.0]);
+        let dtypes = ["half", "brain"].map(|name| loaded[name].dtype());
+        assert_eq!(dtypes, [DType::F16, DType::BF16]);
         assert_eq!(loaded["short"].to_vec_i64(), [-3, 300]);
     }
 
     #[test]
     fn files_cut_short_are_refused() {
         let x = tensor([1.0, 2.0, 3.0]);
-        let npy = to_npy(&x);
+        let npy = to_npy(&x).unwrap();
         for length in 0..npy.len() {
             assert!(from_npy(&npy[..length]).is_err(), "{length}");
         }
@@ -410,6 +411,17 @@ mod tests {
         for length in 0..saved.len() {
             assert!(from_safetensors(&saved[..length]).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn bf16_is_refused_where_there_is_no_name_for_it() {
+        let x = Tensor::ones(2).to_dtype(DType::BF16);
+        let path = std::env::temp_dir().join("d2l-test-bf16.npy");
+        let error = x.save(&path).unwrap_err().to_string();
+        assert!(
+            error.ends_with("NumPy has no type for bf16: convert to f32, or save_named")
+        );
+        assert!(!path.exists());
     }
 
     #[test]

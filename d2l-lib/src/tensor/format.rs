@@ -64,7 +64,7 @@ fn suffixes(x: &Tensor, elided: bool) -> Vec<String> {
     let obvious = match x.dtype() {
         DType::F32 => true,
         DType::I64 | DType::Bool => !empty,
-        DType::F64 | DType::U8 => false,
+        DType::F64 | DType::F16 | DType::BF16 | DType::U8 => false,
     };
     if !obvious {
         suffixes.push(format!("dtype={}", x.dtype()));

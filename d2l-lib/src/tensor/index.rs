@@ -9,7 +9,10 @@ use crate::{
     autograd::record,
     dtype::{DType, with_dtype},
     layout::{Layout, Row, walk},
-    ops::gather::{Picks, gather, scatter},
+    ops::{
+        gather::{Picks, gather, scatter},
+        rounded, widened,
+    },
     shape::{Shape, broadcast},
 };
 
@@ -151,12 +154,12 @@ impl Tensor {
         record("i", out, &[self], |tape, _| {
             tape.edge(self, || {
                 move |g: &Tensor| {
-                    let whole = constant(from, g.dtype(), Value::Float(0.0));
+                    let whole = constant(from, g.dtype().wide(), Value::Float(0.0));
                     let (picks, _) = selection.picks(&whole.layout);
                     crate::dtype::with_float!(g.dtype(), T => {
-                        scatter::<T>(&whole, &picks, g, |sum, g| sum + g)
+                        scatter::<T>(&whole, &picks, &widened(g), |sum, g| sum + g)
                     });
-                    whole
+                    rounded(whole, g.dtype())
                 }
             });
         })

@@ -41,7 +41,7 @@ impl Tensor {
     /// Multiplies by `other`, a tensor or a number, which broadcasts.
     #[track_caller]
     pub fn mul_(&self, other: impl Into<Value>) {
-        let other = self.source("mul_", other.into());
+        let other = self.factor("mul_", other.into());
         with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::times));
     }
 
@@ -51,7 +51,7 @@ impl Tensor {
     /// If this is no float tensor: integers cannot hold the quotients.
     #[track_caller]
     pub fn div_(&self, other: impl Into<Value>) {
-        let other = self.source("div_", other.into());
+        let other = self.factor("div_", other.into());
         crate::dtype::with_float!(self.float_or_refuse("div_"), T => {
             zip_in_place::<T>(self, &other, |a, b| a / b)
         });
@@ -67,7 +67,7 @@ impl Tensor {
     /// Takes over `value`, whatever both dtypes are.
     #[track_caller]
     pub(super) fn write(&self, op: &str, value: Value) {
-        let source = self.fitting(op, value);
+        let source = self.fitting(op, value, self.dtype());
         with_dtype!(self.dtype(), T => zip_in_place::<T>(self, &source, |_, new| new));
     }
 
@@ -79,15 +79,26 @@ impl Tensor {
             own != DType::Bool && (own.is_float() || !other.is_float()),
             "{op}: results of {other} do not fit into a tensor of {own}"
         );
-        self.fitting(op, value)
+        self.fitting(op, value, own)
     }
 
-    /// `value` in this tensor's dtype, checked to broadcast to its shape.
+    /// The other factor or the divisor; as in operators, one without axes is not rounded to
+    /// halves.
     #[track_caller]
-    fn fitting(&self, op: &str, value: Value) -> Tensor {
+    fn factor(&self, op: &str, value: Value) -> Tensor {
+        match value {
+            Value::Tensor(source) if source.ndim() > 0 => self.source(op, source.into()),
+            lone if self.dtype().is_half() => self.fitting(op, lone, DType::F32),
+            lone => self.source(op, lone),
+        }
+    }
+
+    /// `value` in `dtype`, checked to broadcast to its shape.
+    #[track_caller]
+    fn fitting(&self, op: &str, value: Value, dtype: DType) -> Tensor {
         let source = if let Value::Tensor(source) = &value { Some(source) } else { None };
         self.forbid_recorded_write(op, source);
-        let source = value.into_dtype(self.dtype());
+        let source = value.into_dtype(dtype);
         let fits = crate::shape::broadcast(self.shape(), source.shape());
         assert!(
             fits.is_some_and(|shape| *shape == *self.shape()),

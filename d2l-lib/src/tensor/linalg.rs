@@ -109,8 +109,12 @@ impl Tensor {
         let x = self.to_dtype(dtype).reshape_to(Shape::new(&[m, k]));
         let weight = weight.to_dtype(dtype);
         let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
-        let out =
-            with_float!(dtype, T => ops::matmul::affine::<T>(&x, &weight, bias.as_ref()));
+        let wide_bias = bias.as_ref().map(ops::widened);
+        let out = with_float!(dtype, T => {
+            let bias = wide_bias.as_deref();
+            ops::matmul::affine::<T>(&ops::widened(&x), &ops::widened(&weight), bias)
+        });
+        let out = ops::rounded(out, dtype);
         let inputs = [Some(&x), Some(&weight), bias.as_ref()];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
         let out = record("linear", out, &inputs, |tape, _| {

@@ -5,7 +5,7 @@ mod arith;
 pub(crate) mod attention;
 mod compare;
 mod convolution;
-mod create;
+pub(crate) mod create;
 mod distribution;
 mod einsum;
 mod file;
@@ -317,12 +317,48 @@ impl Tensor {
     }
 
     /// The same numbers in another type; floats become whole numbers by dropping what is
-    /// after the point. The same tensor if the type is already `dtype`.
+    /// after the point, and narrower floats by rounding to the nearest, ties to the even one.
+    /// The same tensor if the type is already `dtype`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.5, -2.75, 70000.0]);
+    /// assert_eq!(x.to_dtype(DType::I64).to_vec_i64(), [1, -2, 70000]);
+    /// assert_eq!(x.to_dtype(DType::F16).to_vec(), [1.5, -2.75, f32::INFINITY]);
+    /// assert_eq!(x.to_dtype(DType::BF16).to_vec(), [1.5, -2.75, 70144.0]);
+    /// ```
     #[track_caller]
     pub fn to_dtype(&self, dtype: DType) -> Tensor {
         if dtype == self.dtype {
             return self.clone();
         }
         crate::ops::cast(self, dtype)
+    }
+
+    /// The result of `op`, computed in a wider type, in `dtype`: rounded if that is a half.
+    #[track_caller]
+    pub(crate) fn rounded_to(self, op: &'static str, dtype: DType) -> Tensor {
+        if !dtype.is_half() {
+            return self;
+        }
+        let from = self.dtype;
+        let out = crate::ops::rounded(self.detach(), dtype);
+        crate::autograd::record(op, out, &[&self], |tape, _| {
+            tape.edge(&self, || move |g: &Tensor| g.to_dtype(from));
+        })
+    }
+
+    /// `f` of these elements, in `f32` if they are halves, and then rounded to their type.
+    #[track_caller]
+    pub(crate) fn in_wide(
+        &self,
+        op: &'static str,
+        f: impl FnOnce(&Tensor) -> Tensor,
+    ) -> Tensor {
+        if !self.dtype.is_half() {
+            return f(self);
+        }
+        f(&self.to_dtype(DType::F32)).rounded_to(op, self.dtype)
     }
 }

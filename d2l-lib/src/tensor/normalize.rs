@@ -67,7 +67,9 @@ impl Tensor {
                 part.shape()
             );
         }
-        let (y, moments) = standardize("batch_norm", self, channels, eps);
+        // Computed in f32 up to the end if these are halves; mean and variance stay so.
+        let [weight, bias] = [weight, bias].map(|part| part.map(wide));
+        let (y, moments) = standardize("batch_norm", &wide(self), channels, eps);
         let moment = |of: fn(&Moments) -> f64| {
             let values: Vec<f64> = moments.iter().map(of).collect();
             let shape = Shape::new(&[values.len()]);
@@ -76,8 +78,9 @@ impl Tensor {
         let (mean, variance) = (moment(|m| m.0), moment(|m| m.1));
         let mut across = Shape::new(&vec![1; self.ndim() - 1]);
         across.as_mut()[0] = shape[1];
-        let across = |x: &Tensor| x.reshape_to(across);
-        (scaled(y, weight.map(across), bias.map(across)), mean, variance)
+        let across = |x: Tensor| x.reshape_to(across);
+        let y = scaled(y, weight.map(across), bias.map(across));
+        (y.rounded_to("batch_norm", self.dtype()), mean, variance)
     }
 }
 
@@ -102,8 +105,15 @@ fn layer_norm(
         );
     }
     let rows = x.shape()[..x.ndim() - shape.len()].iter().product();
-    let (y, _) = standardize("layer_norm", x, Channels([1, rows, shape.numel()]), eps);
-    scaled(y, weight.cloned(), bias.cloned())
+    let channels = Channels([1, rows, shape.numel()]);
+    let (y, _) = standardize("layer_norm", &wide(x), channels, eps);
+    scaled(y, weight.map(wide), bias.map(wide)).rounded_to("layer_norm", x.dtype())
+}
+
+/// `x` in the type to compute in.
+#[track_caller]
+fn wide(x: &Tensor) -> Tensor {
+    x.to_dtype(x.dtype().wide())
 }
 
 #[track_caller]

@@ -8,6 +8,7 @@ use crate::{
     ops::{
         elementwise::GRAIN,
         number::{Number, with_number},
+        rounded, widened,
     },
     shape::{Shape, axis_of},
 };
@@ -38,11 +39,11 @@ impl Tensor {
         record("gather", out, &[self], |tape, _| {
             tape.edge(self, || {
                 move |g: &Tensor| {
-                    let whole = constant(shape, dtype, Value::Float(0.0));
+                    let whole = constant(shape, dtype.wide(), Value::Float(0.0));
                     with_float!(dtype, T => {
-                        add_at::<T>(&whole, &places, &g.to_vec_of::<T>())
+                        add_at::<T>(&whole, &places, &widened(g).to_vec_of::<T>())
                     });
-                    whole
+                    rounded(whole, dtype)
                 }
             });
         })
@@ -64,10 +65,11 @@ impl Tensor {
         );
         let places = self.places("scatter_add", axis, index);
         let source = source.to_dtype(self.dtype());
-        let out = self.detach().copy();
+        let out = widened(&self.detach()).copy();
         with_number!(self.dtype(), T => {
-            add_at::<T>(&out, &places, &source.to_vec_of::<T>())
+            add_at::<T>(&out, &places, &widened(&source).to_vec_of::<T>())
         });
+        let out = rounded(out, self.dtype());
         record("scatter_add", out, &[self, &source], |tape, _| {
             tape.edge(self, || Tensor::clone);
             let index = index.saved();
@@ -129,9 +131,9 @@ impl Tensor {
         record(op, out, &[self], |tape, _| {
             tape.edge(self, || {
                 move |g: &Tensor| {
-                    let whole = constant(from, dtype, Value::Float(0.0));
+                    let whole = constant(from, dtype.wide(), Value::Float(0.0));
                     with_float!(dtype, T => {
-                        let g = g.contiguous();
+                        let g = widened(g).contiguous();
                         let values = g.storage.read::<T>();
                         let values = &values[g.layout.offset..];
                         whole.storage.write::<T>(|out| {
@@ -141,7 +143,7 @@ impl Tensor {
                             }
                         });
                     });
-                    whole
+                    rounded(whole, dtype)
                 }
             });
         })

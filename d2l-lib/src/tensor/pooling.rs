@@ -43,7 +43,7 @@ impl Tensor {
         let shape = Shape::new(&[n, c, places[0], places[1]]);
         let size = places[0] * places[1];
         let mut chosen = vec![0_u32; shape.numel()];
-        let x = self.contiguous();
+        let x = self.to_dtype(self.dtype().wide()).contiguous();
         let out = with_float!(x.dtype(), T => {
             let values = x.storage.read::<T>();
             let values = &values[x.layout.offset..];
@@ -58,7 +58,7 @@ impl Tensor {
                 });
             })
         });
-        record("max_pool2d", out, &[&x], |tape, _| {
+        let out = record("max_pool2d", out, &[&x], |tape, _| {
             tape.edge(&x, || {
                 move |g: &Tensor| {
                     let g = g.contiguous();
@@ -79,7 +79,8 @@ impl Tensor {
                     })
                 }
             });
-        })
+        });
+        out.rounded_to("max_pool2d", self.dtype())
     }
 
     /// The mean under a window that slides over every channel; zeros outside the image count.
@@ -108,7 +109,7 @@ impl Tensor {
         let [n, c, h, w] = lengths(self);
         let shape = Shape::new(&[n, c, places[0], places[1]]);
         let size = places[0] * places[1];
-        let x = self.contiguous();
+        let x = self.to_dtype(self.dtype().wide()).contiguous();
         let out = with_float!(x.dtype(), T => {
             let values = x.storage.read::<T>();
             let values = &values[x.layout.offset..];
@@ -121,7 +122,7 @@ impl Tensor {
                 });
             })
         });
-        record("avg_pool2d", out, &[&x], |tape, _| {
+        let out = record("avg_pool2d", out, &[&x], |tape, _| {
             tape.edge(&x, || {
                 move |g: &Tensor| {
                     let g = g.contiguous();
@@ -139,7 +140,8 @@ impl Tensor {
                     })
                 }
             });
-        })
+        });
+        out.rounded_to("avg_pool2d", self.dtype())
     }
 }
 

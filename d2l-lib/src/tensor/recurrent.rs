@@ -31,7 +31,8 @@ pub(crate) fn recurrent(
     weights: [&Tensor; 4],
     state: &[Tensor],
 ) -> Tensor {
-    let dtype = weights[0].dtype();
+    let result = weights[0].dtype();
+    let dtype = result.wide();
     let inputs = [x].into_iter().chain(weights).chain(state);
     let inputs: Vec<Tensor> =
         inputs.map(|input| input.to_dtype(dtype).contiguous()).collect();
@@ -46,7 +47,7 @@ pub(crate) fn recurrent(
     let (t, n, h) = (sizes.times, sizes.count, sizes.hiddens);
     let shape = Shape::new(&[if pass.with_cell { t + 1 } else { t }, n, h]);
     if shape.numel() == 0 {
-        return Tensor::zeros(shape).to_dtype(dtype);
+        return Tensor::zeros(shape).to_dtype(result);
     }
     crate::interrupt::check();
     with_float!(dtype, T => {
@@ -63,7 +64,7 @@ pub(crate) fn recurrent(
         }
         let out = Tensor::of_buffer(out, shape);
         let all: Vec<&Tensor> = inputs.iter().collect();
-        record(op(pass.kind), out, &all, |tape, out| {
+        let out = record(op(pass.kind), out, &all, |tape, out| {
             let (kept, out) = (inputs.iter().map(Tensor::saved).collect::<Vec<_>>(), out.saved());
             tape.joint(&all, move |g, needs| {
                 let g = g.contiguous();
@@ -86,7 +87,8 @@ pub(crate) fn recurrent(
                 let state = state.map(|state| Tensor::of_buffer(state, Shape::new(&[n, h])));
                 gradients(&sizes, &kept, &out, &gates, kept_share.as_ref(), state, needs)
             });
-        })
+        });
+        out.rounded_to(op(pass.kind), result)
     })
 }
 

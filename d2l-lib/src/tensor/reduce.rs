@@ -1,5 +1,7 @@
 //! Sums, means, extremes and norms: over all elements, or over some axes.
 
+use half::{bf16, f16};
+
 use super::Tensor;
 use crate::{
     autograd::record,
@@ -7,6 +9,7 @@ use crate::{
     ops::{
         number::{Number, is_nan, with_number},
         reduce::{self, kept_shape},
+        rounded, widened,
     },
     shape::{Axes, Shape, axis_of},
 };
@@ -75,8 +78,10 @@ fn sum(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let out = match x.dtype() {
         DType::F32 => reduce::sum_floats::<f32>(x, flags, |sum| sum as f32),
         DType::F64 => reduce::sum_floats::<f64>(x, flags, |sum| sum),
+        DType::F16 => reduce::sum_halves::<f16>(x, flags, |sum| sum),
+        DType::BF16 => reduce::sum_halves::<bf16>(x, flags, |sum| sum),
         other => with_dtype!(other, T => {
-            reduce::sum::<T, i64>(x, flags, T::to_sum, Element::to_i64)
+            reduce::sum::<T, i64>(x, flags, T::to_sum, |sum| sum.to_i64())
         }),
     };
     let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
@@ -89,9 +94,13 @@ fn sum(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
 fn mean(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let n = count(x, flags) as f64;
     let x = &x.to_dtype(x.dtype().to_float());
-    let out = with_float!(x.dtype(), T => {
-        reduce::sum_floats::<T>(x, flags, |sum| (sum / n) as T)
-    });
+    let out = match x.dtype() {
+        DType::F16 => reduce::sum_halves::<f16>(x, flags, |sum| sum / n),
+        DType::BF16 => reduce::sum_halves::<bf16>(x, flags, |sum| sum / n),
+        other => with_float!(other, T => {
+            reduce::sum_floats::<T>(x, flags, |sum| (sum / n) as T)
+        }),
+    };
     let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
     record("mean", finish(out, flags, reduced), &[x], |tape, _| {
         tape.edge(x, || move |g: &Tensor| (g / n).reshape_to(kept).expand(from));
@@ -101,31 +110,33 @@ fn mean(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
 #[track_caller]
 fn var(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let degrees = count(x, flags) as f64 - 1.0;
-    let centred = x - mean(x, flags, StayWithLengthOne);
-    sum(&(&centred * &centred), flags, reduced) / degrees.max(0.0)
+    x.in_wide("var", |x| {
+        let centred = x - mean(x, flags, StayWithLengthOne);
+        sum(&(&centred * &centred), flags, reduced) / degrees.max(0.0)
+    })
 }
 
 #[track_caller]
 fn std(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
-    var(x, flags, reduced).sqrt()
+    x.in_wide("std", |x| var(x, flags, reduced).sqrt())
 }
 
 #[track_caller]
 fn max(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let x = &some(x, flags, "max");
     let out = with_number!(x.dtype(), T => {
-        reduce::extreme::<T>(x, flags, T::LOWEST, T::greater)
+        reduce::extreme::<T>(&widened(x), flags, T::LOWEST, T::greater)
     });
-    extreme("max", x, out, flags, reduced)
+    extreme("max", x, rounded(out, x.dtype()), flags, reduced)
 }
 
 #[track_caller]
 fn min(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let x = &some(x, flags, "min");
     let out = with_number!(x.dtype(), T => {
-        reduce::extreme::<T>(x, flags, T::HIGHEST, T::smaller)
+        reduce::extreme::<T>(&widened(x), flags, T::HIGHEST, T::smaller)
     });
-    extreme("min", x, out, flags, reduced)
+    extreme("min", x, rounded(out, x.dtype()), flags, reduced)
 }
 
 /// `x` with bools as integers, if there is at least one element to choose from.
@@ -167,7 +178,7 @@ impl Tensor {
     pub fn argmax(&self, axis: i64) -> Tensor {
         let x = self.to_dtype(self.dtype().max(DType::U8));
         x.position("argmax", axis, |x| {
-            with_number!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
+            with_number!(x.dtype(), T => reduce::position::<T>(&widened(x), |new, best| {
                 // A NaN beats all but another.
                 new > best || (is_nan(new) && !is_nan(best))
             }))
@@ -182,7 +193,7 @@ impl Tensor {
     pub fn argmin(&self, axis: i64) -> Tensor {
         let x = self.to_dtype(self.dtype().max(DType::U8));
         x.position("argmin", axis, |x| {
-            with_number!(x.dtype(), T => reduce::position::<T>(x, |new, best| {
+            with_number!(x.dtype(), T => reduce::position::<T>(&widened(x), |new, best| {
                 new < best || (is_nan(new) && !is_nan(best))
             }))
         })
@@ -249,8 +260,9 @@ impl Tensor {
             _ => sum.powf(p.recip()),
         };
         let out = with_float!(x.dtype(), T => {
-            reduce::sum::<T, T>(x, &flags, |value| power(value.to_f64().abs()), |sum| root(sum) as T)
+            reduce::sum::<T, T>(&widened(x), &flags, |value| power(value.to_f64().abs()), |sum| root(sum) as T)
         });
+        let out = rounded(out, x.dtype());
         record("norm", finish(out, &flags, Go), &[x], |tape, norm| {
             tape.edge(x, || {
                 let (x, norm) = (x.saved(), norm.saved());

@@ -50,6 +50,9 @@ impl Tensor {
     #[track_caller]
     fn by_rows(&self, op: &'static str, axis: i64, rows: Rows) -> Tensor {
         let axis = axis_of(op, axis, self.ndim());
+        if self.dtype().is_half() {
+            return self.in_wide(op, |x| x.by_rows(op, axis as i64, rows));
+        }
         let x = self.with_last(axis);
         let length = x.shape()[x.ndim() - 1];
         let out = with_float!(x.dtype(), T => {
@@ -132,7 +135,8 @@ impl Tensor {
         if let Some(wrong) = classes.iter().find(|&&at| at < 0 || at >= c as i64) {
             panic!("cross_entropy: target {wrong} is none of the {c} classes");
         }
-        let x = self.to_dtype(self.dtype().to_float()).contiguous();
+        let dtype = self.dtype().to_float();
+        let x = self.to_dtype(dtype.wide()).contiguous();
         let mut loss = 0.0;
         // The gradient falls off on the way, so it is made now.
         let gradient = with_float!(x.dtype(), T => {
@@ -144,8 +148,9 @@ impl Tensor {
         });
         let loss = Value::Float(loss / n as f64);
         let out = constant(Shape::new(&[]), x.dtype(), loss);
-        record("cross_entropy", out, &[&x], |tape, _| {
+        let out = record("cross_entropy", out, &[&x], |tape, _| {
             tape.edge(&x, || move |g: &Tensor| gradient * g);
-        })
+        });
+        out.rounded_to("cross_entropy", dtype)
     }
 }

@@ -231,8 +231,8 @@ impl Tensor {
             );
             length += tensor.shape()[axis];
         }
-        let dtype =
-            tensors.iter().map(|tensor| tensor.dtype()).max().unwrap_or(DType::F32);
+        let dtypes = tensors.iter().map(|tensor| tensor.dtype());
+        let dtype = dtypes.reduce(DType::join).unwrap_or(DType::F32);
         let tensors: Vec<Tensor> = tensors.iter().map(|t| t.to_dtype(dtype)).collect();
 
         let out =
