@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs the tests of d2l under a sanitizer.
+#
+#   d2l-lib/tests/sanitize.sh address|thread [ARGUMENTS OF CARGO TEST]
+#
+# `address` stops at reads and writes outside of a block or after it was freed, and at memory that
+# nobody holds in the end; `thread` at memory that two threads use without order. The stable
+# compiler brings both but hides the option. A target is named so that macros and build scripts,
+# which run in the compiler, are built without.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+kind=$1
+shift
+case $kind in
+address) flags="--cfg exact_blocks" ;;
+# The standard library comes without: what it orders in its own code alone, the sanitizer misses.
+thread) flags="-Cunsafe-allow-abi-mismatch=sanitizer" ;;
+esac
+host=$(rustc -vV | sed -n 's/^host: //p')
+# Threads of a child of a process with threads are what one test is about.
+export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS:-}"
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$kind $flags" \
+    cargo test -p d2l --lib --tests --target "$host" --target-dir "target/sanitize-$kind" "$@"
