@@ -19,13 +19,17 @@ impl Shape {
     /// The shape with these lengths.
     ///
     /// # Panics
-    /// If there are more than 8 axes.
+    /// If there are more than 8 axes, or more elements than memory has addresses for.
     #[track_caller]
     pub fn new(lengths: &[usize]) -> Shape {
         assert!(
             lengths.len() <= MAX_NDIM,
             "a tensor has at most {MAX_NDIM} axes, not {}",
             lengths.len()
+        );
+        assert!(
+            is_addressable(lengths),
+            "a tensor of shape {lengths:?} is larger than any memory"
         );
         let mut shape = Shape { ndim: lengths.len() as u8, lengths: [0; MAX_NDIM] };
         shape.lengths[..lengths.len()].copy_from_slice(lengths);
@@ -55,11 +59,19 @@ impl Shape {
     }
 
     /// The same shape with another length along `axis`.
+    #[track_caller]
     pub(crate) fn with(&self, axis: usize, length: usize) -> Shape {
         let mut shape = *self;
         shape.as_mut()[axis] = length;
-        shape
+        Shape::new(&shape)
     }
+}
+
+/// Whether no product of some of the lengths exceeds the elements that memory has addresses
+/// for: so neither numbers of elements nor strides overflow, also of parts of empty tensors.
+pub(crate) fn is_addressable(lengths: &[usize]) -> bool {
+    const MOST: usize = isize::MAX as usize / size_of::<f64>();
+    lengths.iter().fold(1, |all: usize, &n| all.saturating_mul(n.max(1))) <= MOST
 }
 
 impl Deref for Shape {
@@ -98,6 +110,7 @@ impl From<Vec<usize>> for Shape {
 }
 
 impl From<usize> for Shape {
+    #[track_caller]
     fn from(length: usize) -> Shape {
         Shape::new(&[length])
     }
@@ -105,6 +118,7 @@ impl From<usize> for Shape {
 
 /// The shape to which two shapes stretch: aligned at the right, an axis of length 1, or a
 /// missing one, takes the other's length.
+#[track_caller]
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
     let ndim = a.len().max(b.len());
     let mut shape = Shape::new(&[1; MAX_NDIM][..ndim]);
@@ -117,7 +131,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
             _ => return None,
         };
     }
-    Some(shape)
+    Some(Shape::new(&shape))
 }
 
 /// The axis that `axis` names among `ndim`; negative ones count from the end.
@@ -234,6 +248,24 @@ mod tests {
         assert_eq!(of(&[0], &[1]), Some(vec![0]));
         assert_eq!(of(&[0], &[2]), None);
         assert_eq!(of(&[2, 3], &[2]), None);
+    }
+
+    #[test]
+    fn shapes_beyond_all_addresses_are_refused() {
+        const HALF: usize = 1 << 32;
+        let lines: [(&str, fn() -> Shape); 4] = [
+            ("[4294967296, 4294967296]", || Shape::new(&[HALF, HALF])),
+            ("[0, 4294967296, 4294967296]", || Shape::new(&[0, HALF, HALF])),
+            ("[4294967296, 4294967296]", || broadcast(&[HALF, 1], &[1, HALF]).unwrap()),
+            ("[2, 9223372036854775808]", || Shape::new(&[2, 3]).with(1, 1 << 63)),
+        ];
+        for (shape, make) in lines {
+            let panic = std::panic::catch_unwind(make).unwrap_err();
+            let message = panic.downcast_ref::<String>().expect("a message");
+            let expected = format!("a tensor of shape {shape} is larger than any memory");
+            assert_eq!(*message, expected);
+        }
+        assert_eq!(Shape::new(&[0, HALF]).numel(), 0);
     }
 
     #[test]

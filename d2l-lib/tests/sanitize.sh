@@ -16,8 +16,11 @@ address) flags="--cfg exact_blocks" ;;
 # The standard library comes without: what it orders in its own code alone, the sanitizer misses.
 thread) flags="-Cunsafe-allow-abi-mismatch=sanitizer" ;;
 esac
+# With the checks that the standard library makes of what unsafe code passes to it.
+profile=(--config=profile.dev.package.d2l.{opt-level=1,debug-assertions=true,overflow-checks=true})
 host=$(rustc -vV | sed -n 's/^host: //p')
 # Threads of a child of a process with threads are what one test is about.
 export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS:-}"
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$kind $flags" \
-    cargo test -p d2l --lib --tests --target "$host" --target-dir "target/sanitize-$kind" "$@"
+    cargo test "${profile[@]}" -p d2l --lib --tests --target "$host" \
+    --target-dir "target/sanitize-$kind" "$@"

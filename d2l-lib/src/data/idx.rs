@@ -5,7 +5,10 @@
 
 use std::{io::Read, path::Path};
 
-use crate::{Element, FileError, Shape, Tensor, shape::MAX_NDIM};
+use crate::{
+    Element, FileError, Shape, Tensor,
+    shape::{MAX_NDIM, is_addressable},
+};
 
 /// No more elements than this are read: far above any data set that fits into memory.
 const MAX_BYTES: usize = 1 << 33;
@@ -53,10 +56,10 @@ pub fn read_idx(name: &str, bytes: &[u8]) -> Result<Tensor, FileError> {
         stream.read_exact(&mut length).map_err(short)?;
         shape.push(u32::from_be_bytes(length) as usize);
     }
-    let count = shape.iter().try_fold(size, |total: usize, &n| total.checked_mul(n));
-    let Some(count) = count.filter(|&count| count <= MAX_BYTES) else {
+    let count = shape.iter().fold(size, |all: usize, &n| all.saturating_mul(n));
+    if count > MAX_BYTES || !is_addressable(&shape) {
         return Err(wrong(format!("a shape of {shape:?} is larger than any memory")));
-    };
+    }
     // Grows with what is really there, so a header that lies costs nothing.
     let mut data = Vec::new();
     stream.take(count as u64).read_to_end(&mut data).map_err(|e| wrong(e.to_string()))?;
@@ -119,6 +122,9 @@ mod tests {
         let huge = [&huge[..], &[255; 4]].concat();
         let error = read_idx("test", &huge).unwrap_err().to_string();
         assert!(error.starts_with("test: a shape of [4294967295"), "{error}");
+        let empty = [&[0, 0, 8, 3, 0, 0, 0, 0][..], &[255; 8]].concat();
+        let error = read_idx("test", &empty).unwrap_err().to_string();
+        assert!(error.ends_with("is larger than any memory"), "{error}");
         let large = [0, 0, 14, 1, 15, 255, 255, 255, 0];
         let error = read_idx("test", &large).unwrap_err().to_string();
         assert!(error.ends_with("and there are 1"), "{error}");

@@ -13,7 +13,7 @@
 //! outside, and tests every element that nobody wrote.
 
 use std::{
-    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
+    alloc::{Layout, alloc_zeroed, dealloc},
     cell::RefCell,
     mem::{ManuallyDrop, size_of},
     ptr::NonNull,
@@ -255,7 +255,8 @@ fn take(class: usize, size: usize) -> NonNull<u8> {
         let layout = layout_of(size);
         // SAFETY: the layout has a size above 0.
         let base = unsafe { alloc_zeroed(layout) };
-        NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout))
+        // A panic, for a notebook keeps its variables then.
+        NonNull::new(base).unwrap_or_else(|| panic!("no memory is left for {size} bytes"))
     })
 }
 
@@ -329,6 +330,13 @@ mod tests {
         block.elements_mut::<u8>().fill(7);
         drop(block);
         assert!(Block::new::<bool>(50).elements::<bool>().iter().all(|is| !is));
+    }
+
+    #[cfg(not(exact_blocks))]
+    #[test]
+    #[should_panic(expected = "no memory is left for 288230376151711744 bytes")]
+    fn a_block_that_the_system_refuses_is_a_panic() {
+        drop(Block::new::<f32>(1 << 56));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Tensor;
 use crate::{
     dtype::{DType, Element},
-    shape::{MAX_NDIM, Shape},
+    shape::{MAX_NDIM, Shape, is_addressable},
 };
 
 /// Why a file could not be read or written.
@@ -217,8 +217,8 @@ impl Stored {
         if shape.len() > MAX_NDIM {
             return Err(format!("{} axes are more than a tensor can have", shape.len()));
         }
-        let needed = shape.iter().try_fold(self.size(), |all, &n| all.checked_mul(n));
-        if needed != Some(bytes.len()) {
+        let needed = shape.iter().fold(self.size(), |all, &n| all.saturating_mul(n));
+        if needed != bytes.len() || !is_addressable(shape) {
             let found = bytes.len();
             return Err(format!(
                 "shape {shape:?} of {} does not fit {found} bytes",
@@ -433,6 +433,8 @@ mod tests {
         };
         let huge = r#"{"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#;
         assert!(file(huge).contains("does not fit 8 bytes"), "{}", file(huge));
+        let empty = r#"{"x":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}}"#;
+        assert!(file(empty).contains("does not fit 0 bytes"), "{}", file(empty));
         let outside = r#"{"x":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
         assert!(file(outside).contains("lies outside"));
         let backwards = r#"{"x":{"dtype":"F32","shape":[0],"data_offsets":[8,0]}}"#;

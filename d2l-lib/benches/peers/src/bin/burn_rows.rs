@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use burn::{
-    module::{Module, Param},
+    module::{Module, ModuleDisplay, Param},
     nn::{
         BatchNorm, BatchNormConfig, BiLstm, BiLstmConfig, Embedding, EmbeddingConfig,
         Gru, GruConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, Lstm,
@@ -258,13 +258,13 @@ fn small_models(device: &Device) {
 
 /// A recurrent layer and a linear one that reads all its outputs.
 #[derive(Module, Debug)]
-struct LanguageModel<R: Module> {
+struct LanguageModel<R: Module + ModuleDisplay> {
     recurrent: R,
     output: Linear,
 }
 
 /// `sizes` are those of burn's input, `(n, t, features)`.
-fn language_model<R: Module>(
+fn language_model<R: Module + ModuleDisplay>(
     name: &str,
     recurrent: R,
     [n, t, features]: [usize; 3],
@@ -487,7 +487,8 @@ fn transformers(device: &Device, learning: &Device) {
     };
     let mask = generate_autoregressive_mask(32, 32, device);
     train("small Transformer 64 2 blocks b32 t32 step", net, 0.1, sgd(), |net| {
-        let mut x = net.embedding.forward(words.clone()) + net.places.val().unsqueeze();
+        let mut x =
+            net.embedding.forward(words.clone()) + net.places.val().unsqueeze::<3>();
         for block in &net.blocks {
             x = block.forward(x, Some(mask.clone()));
         }
