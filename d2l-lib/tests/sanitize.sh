@@ -19,6 +19,10 @@ esac
 # With the checks that the standard library makes of what unsafe code passes to it.
 profile=(--config=profile.dev.package.d2l.{opt-level=1,debug-assertions=true,overflow-checks=true})
 host=$(rustc -vV | sed -n 's/^host: //p')
+# Pools of threads are kept for ever, since another thread may hold the address of an old one.
+mkdir -p target
+echo "leak:d2l::device::threads::start" >target/leaks.txt
+export LSAN_OPTIONS="suppressions=$PWD/target/leaks.txt:print_suppressions=0 ${LSAN_OPTIONS:-}"
 # Threads of a child of a process with threads are what one test is about.
 export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS:-}"
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$kind $flags" \
