@@ -24,33 +24,77 @@ use std::{
 use crate::Tensor;
 
 /// One thing to show, in one or more forms; the reader's front end takes the richest it knows.
+///
+/// ```
+/// use d2l::display::Bundle;
+///
+/// let bundle = Bundle::new().with("text/plain", "two").with("text/html", "<b>2</b>");
+/// assert_ne!(bundle, Bundle::new());
+/// bundle.show();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "it is shown by `show`"]
 pub struct Bundle(Vec<(String, String)>);
 
 impl Bundle {
     /// A bundle without forms yet.
+    ///
+    /// ```
+    /// use d2l::display::Bundle;
+    ///
+    /// assert_eq!(Bundle::new(), Bundle::default());
+    /// ```
     pub fn new() -> Bundle {
         Bundle::default()
     }
 
     /// Adds a form: `content` of the MIME type `mime`.
+    ///
+    /// ```
+    /// use d2l::display::Bundle;
+    ///
+    /// let bundle = Bundle::new().with("text/plain", "two").with("text/html", "<b>2</b>");
+    /// bundle.show();
+    /// ```
     pub fn with(mut self, mime: &str, content: impl Into<String>) -> Bundle {
         self.0.push((mime.to_owned(), content.into()));
         self
     }
 
     /// Shows it.
+    ///
+    /// ```
+    /// use d2l::display::Bundle;
+    ///
+    /// let bundle = Bundle::new().with("text/plain", "two").with("text/html", "<b>2</b>");
+    /// bundle.show();
+    /// ```
     pub fn show(&self) {
         send("display", self, None, false);
     }
 
     /// Shows it under a name, by which [`update`](Bundle::update) can replace it later.
+    ///
+    /// ```
+    /// use d2l::display::Bundle;
+    ///
+    /// let bundle = Bundle::new().with("text/plain", "two").with("text/html", "<b>2</b>");
+    /// bundle.show_as(&d2l::display::new_id());
+    /// ```
     pub fn show_as(&self, display_id: &str) {
         send("display", self, Some(display_id), false);
     }
 
     /// Replaces what was shown under this name.
+    ///
+    /// ```
+    /// use d2l::display::Bundle;
+    ///
+    /// let bundle = Bundle::new().with("text/plain", "two").with("text/html", "<b>2</b>");
+    /// let id = d2l::display::new_id();
+    /// bundle.show_as(&id);
+    /// Bundle::new().with("text/plain", "three").update(&id);
+    /// ```
     pub fn update(&self, display_id: &str) {
         send("update", self, Some(display_id), false);
     }
@@ -67,6 +111,12 @@ pub fn new_id() -> String {
 }
 
 /// When [`clear`] takes effect.
+///
+/// ```
+/// use d2l::display::{Clear, clear};
+///
+/// clear(Clear::WithNextOutput);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clear {
     /// At once.
@@ -76,36 +126,78 @@ pub enum Clear {
 }
 
 /// Removes the outputs of the running cell.
+///
+/// ```
+/// use d2l::display::{Clear, clear};
+///
+/// clear(Clear::Now);
+/// ```
 pub fn clear(when: Clear) {
     send("clear", &Bundle::new(), None, when == Clear::WithNextOutput);
 }
 
 /// Shows HTML.
+///
+/// ```
+/// d2l::display::html("<b>bold</b>");
+/// ```
 pub fn html(content: impl Into<String>) {
     Bundle::new().with("text/html", content).show();
 }
 
 /// Shows an SVG drawing.
+///
+/// ```
+/// d2l::display::svg("<svg xmlns='http://www.w3.org/2000/svg'/>");
+/// ```
 pub fn svg(content: impl Into<String>) {
     Bundle::new().with("image/svg+xml", content).show();
 }
 
 /// Shows a PNG picture, given as the bytes of its file.
+///
+/// ```
+/// use d2l::display::png;
+///
+/// png(b"\x89PNG\r\n\x1a\n");
+/// ```
 pub fn png(bytes: &[u8]) {
     Bundle::new().with("image/png", base64(bytes)).show();
 }
 
 /// Shows plain text.
+///
+/// ```
+/// d2l::display::text("plain");
+/// ```
 pub fn text(content: impl Into<String>) {
     Bundle::new().with("text/plain", content).show();
 }
 
 /// Shows Markdown, with formulas.
+///
+/// ```
+/// d2l::display::markdown("$x^2$");
+/// ```
 pub fn markdown(content: impl Into<String>) {
     Bundle::new().with("text/markdown", content).show();
 }
 
 /// What [`display`] can show.
+///
+/// ```
+/// use d2l::display::{Show, display, text};
+///
+/// struct Star;
+///
+/// impl Show for Star {
+///     fn show(&self) {
+///         text("*");
+///     }
+/// }
+///
+/// display(&Star);
+/// ```
 pub trait Show {
     /// Shows this where the cell's outputs go.
     fn show(&self);
@@ -130,6 +222,13 @@ impl Show for String {
 }
 
 /// Shows a value in the middle of a cell.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// display(&tensor([1.0, 2.0]));
+/// display("a word");
+/// ```
 pub fn display<T: Show + ?Sized>(value: &T) {
     value.show();
 }

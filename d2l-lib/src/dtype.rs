@@ -45,11 +45,23 @@ pub enum DType {
 
 impl DType {
     /// Whether elements are floats, which is what gradients need.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(DType::F32.is_float() && !DType::I64.is_float());
+    /// ```
     pub fn is_float(self) -> bool {
         matches!(self, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
     }
 
     /// The size of one element in bytes.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!((DType::F32.size(), DType::U8.size()), (4, 1));
+    /// ```
     pub fn size(self) -> usize {
         match self {
             DType::Bool | DType::U8 => 1,
@@ -120,6 +132,12 @@ impl fmt::Display for DType {
 /// A Rust type that a tensor can hold.
 ///
 /// Sealed by its hidden methods: the set of dtypes is closed.
+///
+/// ```
+/// use d2l::{Element, prelude::*};
+///
+/// assert_eq!(f64::DTYPE, DType::F64);
+/// ```
 pub trait Element: Copy + PartialOrd + Send + Sync + fmt::Debug + 'static {
     /// The dtype of this Rust type.
     const DTYPE: DType;

@@ -8,10 +8,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Set to true from outside, from any thread: the next operation panics.
 // SAFETY: no other symbol in the program has this name; the prefix is ours.
+///
+/// ```
+/// use d2l::interrupt::{D2L_INTERRUPT, check};
+/// use std::sync::atomic::Ordering;
+///
+/// D2L_INTERRUPT.store(true, Ordering::Relaxed);
+/// assert!(std::panic::catch_unwind(check).is_err());
+/// assert!(!D2L_INTERRUPT.load(Ordering::Relaxed));
+/// ```
 #[unsafe(no_mangle)]
 pub static D2L_INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// The payload of the panic, by which a panic hook or `catch_unwind` knows it.
+///
+/// ```
+/// assert_eq!(d2l::interrupt::PAYLOAD, "interrupted");
+/// ```
 pub const PAYLOAD: &str = "interrupted";
 
 /// Panics with [`PAYLOAD`] if somebody asked to stop. For long loops that run no
@@ -19,6 +32,10 @@ pub const PAYLOAD: &str = "interrupted";
 ///
 /// # Panics
 /// If [`D2L_INTERRUPT`] is set, which it clears.
+///
+/// ```
+/// d2l::interrupt::check(); // nobody asked to stop
+/// ```
 #[inline]
 #[track_caller]
 pub fn check() {

@@ -86,7 +86,7 @@ impl Layout {
         layout.shape.as_mut()[axis] = length;
         layout.offset += start * self.strides[axis];
         layout.strides[axis] *= step;
-        if length == 0 {
+        if layout.shape.contains(&0) {
             // Where nothing is must still be inside the storage.
             layout.offset = 0;
         }

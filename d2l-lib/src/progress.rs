@@ -33,6 +33,11 @@ pub fn progress<I: IntoIterator>(steps: I) -> Progress<I::IntoIter> {
 }
 
 /// An iterator that shows how far it has come: see [`progress`].
+///
+/// ```
+/// let mut steps = d2l::progress::progress(0..3);
+/// assert_eq!(steps.next(), Some(0));
+/// ```
 #[derive(Debug)]
 pub struct Progress<I> {
     steps: I,

@@ -9,6 +9,14 @@ pub(crate) const MAX_NDIM: usize = 8;
 ///
 /// Made from an array, a slice, a `Vec` or one number:
 /// `Tensor::zeros([2, 3])`, `Tensor::zeros(3)`, `Tensor::zeros([])`.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(Tensor::zeros([2, 3]).numel(), 6);
+/// assert_eq!(Tensor::zeros(vec![4]).shape(), [4]);
+/// assert_eq!(Tensor::zeros([]).ndim(), 0);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     ndim: u8,
@@ -19,7 +27,11 @@ impl Shape {
     /// The shape with these lengths.
     ///
     /// # Panics
-    /// If there are more than 8 axes, or more elements than memory has addresses for.
+    /// If there are more than 8 axes, or more elements than any memory has room for.
+    ///
+    /// ```
+    /// assert_eq!(d2l::Shape::new(&[2, 3])[1], 3);
+    /// ```
     #[track_caller]
     pub fn new(lengths: &[usize]) -> Shape {
         assert!(
@@ -37,6 +49,11 @@ impl Shape {
     }
 
     /// The number of elements: the product of the lengths.
+    ///
+    /// ```
+    /// assert_eq!(d2l::Shape::from([2, 3]).numel(), 6);
+    /// assert_eq!(d2l::Shape::from([]).numel(), 1);
+    /// ```
     pub fn numel(&self) -> usize {
         self.iter().product()
     }
@@ -148,6 +165,13 @@ pub(crate) fn axis_of(op: &str, axis: i64, ndim: usize) -> usize {
 /// One axis or several, negative ones counting from the end.
 ///
 /// Made from a number or an array: `x.sum_axis(0)`, `x.sum_axis([0, -1])`.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = Tensor::ones([2, 3, 4]);
+/// assert_eq!(x.sum_axis([0, -1]).to_vec(), [8.0; 3]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axes(Vec<i64>);
 
@@ -168,6 +192,12 @@ impl Axes {
 /// The shape asked of `reshape` or `expand`; `-1` leaves a length to be found.
 ///
 /// Made from an array, a slice or a `Vec`: `x.reshape([-1, 4])`.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(Tensor::ones([2, 6]).reshape([4, -1]).shape(), [4, 3]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetShape(Vec<i64>);
 

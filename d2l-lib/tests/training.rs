@@ -11,7 +11,7 @@ use d2l::{
     optim::*,
     prelude::*,
 };
-use fixture::unpack;
+use fixture::{difference, strided, unpack};
 use serde_json::Value;
 
 /// Both libraries round differently, in `f64` by units in the last places, in `f32` more.
@@ -30,12 +30,9 @@ fn assert_close(what: &str, found: &Tensor, expected: &Value) {
     assert_eq!(found.dtype(), expected.dtype(), "{what}");
     let tolerance =
         if found.dtype() == DType::F64 { F64_TOLERANCE } else { F32_TOLERANCE };
-    let size = expected.abs().max().item().max(1.0);
-    let error = (found.detach() - &expected).abs().max().item();
-    assert!(
-        error <= tolerance * size,
-        "{what}: off by {error}\nours: {found}\nPyTorch's: {expected}"
-    );
+    if let Some(difference) = difference(found, &expected, tolerance) {
+        panic!("{what}: {difference}\nours: {found}\nPyTorch's: {expected}");
+    }
 }
 
 fn apply(name: &str, x: &[Tensor]) -> Tensor {
@@ -48,17 +45,32 @@ fn apply(name: &str, x: &[Tensor]) -> Tensor {
         "cross_entropy" => nn::cross_entropy(a, &x[1]),
         "cross_entropy_each" => nn::cross_entropy_each(a, &x[1]),
         "erf" => a.erf(),
-        "gelu" => a.gelu(),
-        "silu" => a.silu(),
-        "softplus" => a.softplus(),
-        "leaky_relu" => a.leaky_relu(0.01),
+        "gelu" => nn::Gelu.forward(a),
+        "relu" => nn::Relu.forward(a),
+        "tanh" => nn::Tanh.forward(a),
+        "sigmoid" => nn::Sigmoid.forward(a),
+        "silu" => nn::Silu.forward(a),
+        "softplus" => nn::Softplus.forward(a),
+        "leaky_relu" => nn::LeakyRelu(0.01).forward(a),
         "elu" => a.elu(),
         "gather_0" => a.gather(0, &x[1]),
         "gather_1" => a.gather(-1, &x[1]),
         "scatter_add_1" => a.scatter_add(1, &x[1], &x[2]),
         "index_select_0" => a.index_select(0, &x[1]),
         "index_select_1" => a.index_select(1, &x[1]),
-        "embedding" => a.embedding(&x[1]),
+        "embedding" => {
+            let mut layer = nn::Embedding::new(5, 3);
+            layer.weight = a.clone().into();
+            layer.forward(&x[1])
+        }
+        "flatten" => nn::Flatten.forward(a),
+        "global_avg_pool" => nn::GlobalAvgPool2d.forward(a),
+        "layer_norm_last" => {
+            let mut layer = nn::LayerNorm::new(3);
+            layer.weight = x[1].clone().into();
+            layer.bias = x[2].clone().into();
+            layer.forward(a)
+        }
         "tril_-1" => a.tril(-1),
         "tril_0" => a.tril(0),
         "tril_2" => a.tril(2),
@@ -196,11 +208,14 @@ fn recurrent(module: impl nn::Module, x: &[Tensor]) -> Tensor {
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let cases = FIXTURE["cases"].as_array().unwrap();
-    assert!(cases.len() >= 81, "the fixture lost its cases");
-    for case in cases {
+    assert!(cases.len() >= 137, "the fixture lost its cases");
+    let layouts: [fn(&Tensor) -> Tensor; 2] = [Tensor::clone, strided];
+    for (case, layout) in
+        cases.iter().flat_map(|case| layouts.map(|layout| (case, layout)))
+    {
         let name = case["name"].as_str().unwrap();
         let inputs: Vec<Tensor> = (case["inputs"].as_array().unwrap().iter())
-            .map(unpack)
+            .map(|input| layout(&unpack(input)))
             .map(|x| if x.dtype().is_float() { x.requires_grad() } else { x })
             .collect();
         let output = apply(name, &inputs);
@@ -225,7 +240,7 @@ fn values_and_gradients_are_pytorchs() {
 fn optimizer(name: &str, parameters: Parameters) -> Box<dyn Optimizer> {
     let p = parameters;
     match name {
-        "sgd" | "sgd_clipped" => Box::new(Sgd::new(p, 0.05)),
+        "sgd" | "sgd_clipped" | "sgd_value_clipped" => Box::new(Sgd::new(p, 0.05)),
         "sgd_momentum" | "sgd_f32" => Box::new(Sgd::new(p, 0.02).momentum(0.9)),
         "sgd_nesterov" => Box::new(Sgd::new(p, 0.02).momentum(0.9).nesterov()),
         "sgd_decay" => Box::new(Sgd::new(p, 0.02).momentum(0.5).weight_decay(0.1)),
@@ -253,7 +268,7 @@ fn optimizer(name: &str, parameters: Parameters) -> Box<dyn Optimizer> {
 #[test]
 fn optimizers_take_the_path_of_pytorchs() {
     let descents = FIXTURE["descents"].as_array().unwrap();
-    assert!(descents.len() >= 18, "the fixture lost its descents");
+    assert!(descents.len() >= 19, "the fixture lost its descents");
     for descent in descents {
         let name = descent["name"].as_str().unwrap();
         let leaf = |i: usize| unpack(&descent["start"][i]).requires_grad();
@@ -267,6 +282,9 @@ fn optimizers_take_the_path_of_pytorchs() {
             (residual.pow(2).sum() + b.pow(3).sum()).backward();
             if name == "sgd_clipped" {
                 clip_grad_norm([&w, &b], 1.5);
+            }
+            if name == "sgd_value_clipped" {
+                clip_grad_value([&w, &b], 0.4);
             }
             optimizer.step();
             assert_close(&format!("{name}, step {i}, w"), &w, &expected[0]);
@@ -285,6 +303,10 @@ fn schedules_are_pytorchs() {
             "exponential" => Schedule::exponential(0.3, 0.9),
             "cosine" => Schedule::cosine(0.3, 11, 0.02),
             "polynomial" => Schedule::polynomial(0.3, 8, 2.0, 0.0),
+            "constant" => Schedule::constant(0.3),
+            "inverse_root" => Schedule::inverse_root(0.3),
+            "warmup" => Schedule::constant(0.3).warmup(5, 0.03),
+            "at_least" => Schedule::step(0.3, 3, 0.5).at_least(0.06),
             _ => panic!("the fixture has `{name}`, which this test lacks"),
         };
         // Past its last step PyTorch's cosine goes up again; ours stays down.

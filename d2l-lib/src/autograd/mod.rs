@@ -51,6 +51,14 @@ impl Tensor {
     ///
     /// # Panics
     /// If the elements are not floats.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]).requires_grad();
+    /// (&x * &x).sum().backward();
+    /// assert_eq!(x.grad().unwrap().to_vec(), [2.0, 4.0]);
+    /// ```
     #[track_caller]
     pub fn requires_grad(mut self) -> Tensor {
         let dtype = self.dtype();
@@ -65,21 +73,54 @@ impl Tensor {
     }
 
     /// Whether gradients flow to this tensor.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor(1.0).requires_grad();
+    /// assert!((&x * 2.0).needs_grad() && !tensor(1.0).needs_grad());
+    /// ```
     pub fn needs_grad(&self) -> bool {
         self.node.is_some()
     }
 
     /// Whether this tensor is not the recorded result of an operation.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor(1.0).requires_grad();
+    /// assert!(x.is_leaf() && !(&x * 2.0).is_leaf());
+    /// ```
     pub fn is_leaf(&self) -> bool {
         self.node.as_ref().is_none_or(|node| node.is_leaf())
     }
 
     /// The gradient that [`backward`](Tensor::backward) left here, summed over its calls.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor(3.0).requires_grad();
+    /// assert!(x.grad().is_none());
+    /// (&x * 2.0).backward();
+    /// (&x * 5.0).backward();
+    /// assert_eq!(x.grad().unwrap().item(), 7.0);
+    /// ```
     pub fn grad(&self) -> Option<Tensor> {
         self.node.as_ref().and_then(|node| node.grad())
     }
 
     /// Forgets the gradient, so that the next one does not add to it.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor(3.0).requires_grad();
+    /// (&x * 2.0).backward();
+    /// x.zero_grad();
+    /// assert!(x.grad().is_none());
+    /// ```
     pub fn zero_grad(&self) {
         if let Some(node) = &self.node {
             node.set_grad(None);
@@ -87,6 +128,15 @@ impl Tensor {
     }
 
     /// The same elements (the same storage) outside the graph: a constant.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor(3.0).requires_grad();
+    /// let y = &x * &x;
+    /// (y.detach() * &x).backward();
+    /// assert_eq!(x.grad().unwrap().item(), 9.0);
+    /// ```
     pub fn detach(&self) -> Tensor {
         self.with_layout(self.layout)
     }
@@ -99,6 +149,14 @@ impl Tensor {
     /// # Panics
     /// If this is not a single number, depends on no tensor that requires a gradient, or
     /// was differentiated before.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]).requires_grad();
+    /// x.pow(3).sum().backward();
+    /// assert_eq!(x.grad().unwrap().to_vec(), [3.0, 12.0]);
+    /// ```
     #[track_caller]
     pub fn backward(&self) {
         assert!(
@@ -114,6 +172,14 @@ impl Tensor {
     ///
     /// # Panics
     /// If `gradient` has another shape than this tensor.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]).requires_grad();
+    /// (&x * &x).backward_with(&tensor([1.0, 10.0]));
+    /// assert_eq!(x.grad().unwrap().to_vec(), [2.0, 40.0]);
+    /// ```
     #[track_caller]
     pub fn backward_with(&self, gradient: &Tensor) {
         assert!(

@@ -7,6 +7,10 @@ use super::{read_idx, read_idx_file};
 use crate::{DType, FileError, Tensor};
 
 /// The names of the classes, in the order of their numbers.
+///
+/// ```
+/// assert_eq!(d2l::data::FASHION_LABELS[9], "ankle boot");
+/// ```
 pub const FASHION_LABELS: [&str; 10] = [
     "t-shirt",
     "trouser",
@@ -21,6 +25,13 @@ pub const FASHION_LABELS: [&str; 10] = [
 ];
 
 /// Which part of a data set.
+///
+/// ```
+/// use d2l::data::{Split, fashion_mnist};
+///
+/// let [train, test] = [Split::Train, Split::Test].map(|split| fashion_mnist(split).unwrap());
+/// assert!(train.len() > test.len());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// To learn from.
@@ -30,6 +41,14 @@ pub enum Split {
 }
 
 /// Images with labels.
+///
+/// ```
+/// use d2l::data::{Split, fashion_mnist};
+///
+/// let test = fashion_mnist(Split::Test)?;
+/// assert_eq!(test.images.shape()[0], test.labels.shape()[0]);
+/// # Ok::<(), d2l::FileError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Images {
     /// `(n, channels, height, width)`, as `f32` from 0 to 1.
@@ -42,11 +61,26 @@ pub struct Images {
 
 impl Images {
     /// How many images there are.
+    ///
+    /// ```
+    /// use d2l::data::{Split, fashion_mnist};
+    ///
+    /// let test = fashion_mnist(Split::Test)?;
+    /// assert_eq!(test.len(), test.labels.numel());
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.labels.numel()
     }
 
     /// Whether there is none.
+    ///
+    /// ```
+    /// use d2l::data::{Split, fashion_mnist};
+    ///
+    /// assert!(!fashion_mnist(Split::Test)?.is_empty());
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

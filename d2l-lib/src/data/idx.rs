@@ -17,6 +17,14 @@ const MAX_BYTES: usize = 1 << 33;
 ///
 /// # Errors
 /// If the file cannot be read, is cut short, or is no IDX file.
+///
+/// ```
+/// let path = std::env::temp_dir().join("d2l-doc.idx");
+/// std::fs::write(&path, [0, 0, 8, 1, 0, 0, 0, 2, 7, 9]).unwrap();
+/// assert_eq!(d2l::data::read_idx_file(&path)?.to_vec_u8(), [7, 9]);
+/// assert!(d2l::data::read_idx_file("no such file").is_err());
+/// # Ok::<(), d2l::FileError>(())
+/// ```
 pub fn read_idx_file(path: impl AsRef<Path>) -> Result<Tensor, FileError> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(FileError::io(path))?;
@@ -27,6 +35,15 @@ pub fn read_idx_file(path: impl AsRef<Path>) -> Result<Tensor, FileError> {
 ///
 /// # Errors
 /// If the bytes are cut short or no IDX file.
+///
+/// ```
+/// use d2l::data::read_idx;
+///
+/// let bytes = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];
+/// assert_eq!(read_idx("two bytes", &bytes)?.to_vec_u8(), [7, 9]);
+/// assert!(read_idx("two bytes", &bytes[..9]).is_err());
+/// # Ok::<(), d2l::FileError>(())
+/// ```
 pub fn read_idx(name: &str, bytes: &[u8]) -> Result<Tensor, FileError> {
     let wrong = |problem: String| FileError::format(name, problem);
     let mut stream: Box<dyn Read + '_> = if bytes.starts_with(&[0x1F, 0x8B]) {

@@ -27,6 +27,15 @@ impl DataLoader {
     ///
     /// # Panics
     /// If there is no tensor, `batch_size` is 0, or the first axes differ in length.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// let loader = DataLoader::new([&x], 4);
+    /// let batches: Vec<_> = loader.iter().map(|batch| batch[0].to_vec_i64()).collect();
+    /// assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
+    /// ```
     #[track_caller]
     pub fn new(tensors: impl Into<Batch>, batch_size: usize) -> DataLoader {
         let Batch(tensors) = tensors.into();
@@ -46,34 +55,79 @@ impl DataLoader {
     }
 
     /// In a new random order each time, from the generator that [`seed`](crate::seed) starts.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// let loader = DataLoader::new([&x], 10).shuffle();
+    /// let batch = loader.iter().next().unwrap();
+    /// assert!(batch[0].sort(0).equal(&x));
+    /// ```
     pub fn shuffle(mut self) -> DataLoader {
         self.shuffles = true;
         self
     }
 
     /// Without the last batch if it is smaller than the others.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert_eq!(DataLoader::new([&x], 4).drop_last().len(), 2);
+    /// ```
     pub fn drop_last(mut self) -> DataLoader {
         self.drops_last = true;
         self
     }
 
     /// How many batches there are.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert_eq!(DataLoader::new([&x], 4).len(), 3);
+    /// ```
     pub fn len(&self) -> usize {
         let n = self.num_examples();
         if self.drops_last { n / self.batch_size } else { n.div_ceil(self.batch_size) }
     }
 
     /// Whether there is no batch.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert!(!DataLoader::new([&x], 4).is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many examples there are.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert_eq!(DataLoader::new([&x], 4).num_examples(), 10);
+    /// ```
     pub fn num_examples(&self) -> usize {
         self.tensors[0].shape()[0]
     }
 
     /// The batches of one epoch.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// let loader = DataLoader::new([&x], 4);
+    /// assert_eq!(loader.iter().map(|batch| batch.len()).sum::<usize>(), 10);
+    /// ```
     pub fn iter(&self) -> Batches<'_> {
         let order = self.shuffles.then(|| Tensor::randperm(self.num_examples()));
         Batches { loader: self, order, next: 0 }
@@ -90,6 +144,16 @@ impl<'a> IntoIterator for &'a DataLoader {
 }
 
 /// The batches of one epoch; see [`DataLoader::iter`].
+///
+/// ```
+/// use d2l::{data::DataLoader, prelude::*};
+///
+/// let x = Tensor::arange(0..10);
+/// let loader = DataLoader::new([&x], 4);
+/// let mut batches = loader.iter();
+/// assert_eq!(batches.next().unwrap()[0].to_vec_i64(), [0, 1, 2, 3]);
+/// assert_eq!(batches.len(), 2);
+/// ```
 #[derive(Debug)]
 pub struct Batches<'a> {
     loader: &'a DataLoader,
@@ -128,21 +192,50 @@ impl ExactSizeIterator for Batches<'_> {}
 /// Some examples: tensors with one length along their first axes, usually inputs and targets.
 ///
 /// Made from references: `Batch::from([&x, &y])`.
+///
+/// ```
+/// use d2l::{data::DataLoader, prelude::*};
+///
+/// let x = Tensor::arange(0..10);
+/// let batch = data::Batch::from([&x, &(&x * 2)]);
+/// assert_eq!(batch[1].to_vec_i64()[9], 18);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch(Vec<Tensor>);
 
 impl Batch {
     /// How many examples it holds.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert_eq!(data::Batch::from([&x]).len(), 10);
+    /// ```
     pub fn len(&self) -> usize {
         self.0.first().map_or(0, |tensor| tensor.shape()[0])
     }
 
     /// Whether it holds no example.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert!(!data::Batch::from([&x]).is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The tensors.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert_eq!(data::Batch::from([&x, &x, &x]).tensors().len(), 3);
+    /// ```
     pub fn tensors(&self) -> &[Tensor] {
         &self.0
     }
@@ -151,6 +244,14 @@ impl Batch {
     ///
     /// # Panics
     /// If there are not exactly two.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// let (first, second) = data::Batch::from([&x, &(&x * 2)]).pair();
+    /// assert!(second.equal(&(first * 2)));
+    /// ```
     #[track_caller]
     pub fn pair(self) -> (Tensor, Tensor) {
         let count = self.0.len();
@@ -166,6 +267,11 @@ impl Index<usize> for Batch {
 
     #[track_caller]
     fn index(&self, i: usize) -> &Tensor {
+        assert!(
+            i < self.0.len(),
+            "there is no tensor {i} in a batch of {}",
+            self.0.len()
+        );
         &self.0[i]
     }
 }

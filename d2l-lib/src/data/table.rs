@@ -22,6 +22,13 @@ pub struct Table {
 }
 
 /// One column; `None` is a gap.
+///
+/// ```
+/// use d2l::data::Column;
+///
+/// let column = Column::from(vec![1.0, 2.0]);
+/// assert!(column.is_numeric());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
     /// Numbers.
@@ -39,6 +46,14 @@ impl Column {
     }
 
     /// How many gaps there are.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.column("rooms").num_missing(), 1);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn num_missing(&self) -> usize {
         match self {
             Column::Numbers(values) => values.iter().filter(|v| v.is_none()).count(),
@@ -47,6 +62,14 @@ impl Column {
     }
 
     /// Whether it holds numbers.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert!(houses.column("rooms").is_numeric() && !houses.column("roof").is_numeric());
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn is_numeric(&self) -> bool {
         matches!(self, Column::Numbers(_))
     }
@@ -95,6 +118,15 @@ impl Table {
     ///
     /// # Errors
     /// If the file cannot be read, or its lines differ in length.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let path = std::env::temp_dir().join("d2l-doc.csv");
+    /// std::fs::write(&path, "a,b\n1,2\n").unwrap();
+    /// assert_eq!(Table::read_csv(&path)?.to_tensor().to_vec(), [1.0, 2.0]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn read_csv(path: impl AsRef<Path>) -> Result<Table, FileError> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(FileError::io(path))?;
@@ -105,6 +137,15 @@ impl Table {
     ///
     /// # Errors
     /// If its lines differ in length.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let table = Table::parse("a,b\n1,x\n2,y\n")?;
+    /// assert_eq!((table.num_rows(), table.names()), (2, vec!["a", "b"]));
+    /// assert!(Table::parse("a,b\n1\n").is_err());
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Table, FileError> {
         Table::from_bytes("the text", text.as_bytes(), b',')
     }
@@ -137,6 +178,13 @@ impl Table {
     ///
     /// # Panics
     /// If they differ in length.
+    ///
+    /// ```
+    /// use d2l::data::{Column, Table};
+    ///
+    /// let table = Table::new(vec![("a".into(), Column::from(vec![1.0, 2.0]))]);
+    /// assert_eq!(table.num_rows(), 2);
+    /// ```
     #[track_caller]
     pub fn new(columns: Vec<(String, Column)>) -> Table {
         let num_rows = columns.first().map_or(0, |(_, column)| column.len());
@@ -154,6 +202,15 @@ impl Table {
     ///
     /// # Panics
     /// If it has another length.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// let priced = houses.with("price", vec![1.0, 2.0, 3.0]);
+    /// assert_eq!(priced.names(), ["rooms", "roof", "price"]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     #[track_caller]
     pub fn with(&self, name: &str, column: impl Into<Column>) -> Table {
         let (mut columns, column) = (self.columns.clone(), column.into());
@@ -165,11 +222,27 @@ impl Table {
     }
 
     /// The number of rows.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.num_rows(), 3);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn num_rows(&self) -> usize {
         self.num_rows
     }
 
     /// The names of the columns.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.names(), ["rooms", "roof"]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn names(&self) -> Vec<&str> {
         self.columns.iter().map(|(name, _)| &**name).collect()
     }
@@ -178,6 +251,14 @@ impl Table {
     ///
     /// # Panics
     /// If there is none of this name.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert!(houses.column("rooms").is_numeric());
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     #[track_caller]
     pub fn column(&self, name: &str) -> &Column {
         match self.columns.iter().find(|(own, _)| own == name) {
@@ -190,6 +271,14 @@ impl Table {
     ///
     /// # Panics
     /// If there is none of some name.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.columns(&["roof"]).names(), ["roof"]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     #[track_caller]
     pub fn columns(&self, names: &[&str]) -> Table {
         let mut columns = Vec::new();
@@ -203,6 +292,14 @@ impl Table {
     ///
     /// # Panics
     /// If there is none of some name.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.without(&["roof"]).names(), ["rooms"]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     #[track_caller]
     pub fn without(&self, names: &[&str]) -> Table {
         let own = self.names();
@@ -215,11 +312,27 @@ impl Table {
     }
 
     /// The columns of numbers alone.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.numeric().names(), ["rooms"]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn numeric(&self) -> Table {
         self.kept(Column::is_numeric)
     }
 
     /// The columns of text alone.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.text().names(), ["roof"]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn text(&self) -> Table {
         self.kept(|column| !column.is_numeric())
     }
@@ -233,6 +346,14 @@ impl Table {
     ///
     /// # Panics
     /// If a row is not there.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.rows(&[2, 0]).numeric().to_tensor().to_vec(), [4.0, 2.0]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     #[track_caller]
     pub fn rows(&self, rows: &[usize]) -> Table {
         if let Some(row) = rows.iter().find(|&&row| row >= self.num_rows) {
@@ -244,6 +365,14 @@ impl Table {
     }
 
     /// The first `count` rows.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.head(2).num_rows(), 2);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn head(&self, count: usize) -> Table {
         self.rows(&Vec::from_iter(0..count.min(self.num_rows)))
     }
@@ -252,6 +381,14 @@ impl Table {
     ///
     /// # Panics
     /// If names, order or kinds of the columns differ.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.above(&houses).num_rows(), 6);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     #[track_caller]
     pub fn above(&self, other: &Table) -> Table {
         assert!(
@@ -260,8 +397,8 @@ impl Table {
             self.names(),
             other.names()
         );
-        let columns = self.columns.iter().zip(&other.columns);
-        let columns = columns.map(|((name, a), (_, b))| {
+        let mut columns = Vec::new();
+        for ((name, a), (_, b)) in self.columns.iter().zip(&other.columns) {
             let both = match (a.clone(), b) {
                 (Column::Numbers(mut a), Column::Numbers(b)) => {
                     a.extend(b);
@@ -275,12 +412,20 @@ impl Table {
                     "above: column {name:?} is numbers in one table, text in the other"
                 ),
             };
-            (name.clone(), both)
-        });
-        Table { columns: columns.collect(), num_rows: self.num_rows + other.num_rows }
+            columns.push((name.clone(), both));
+        }
+        Table { columns, num_rows: self.num_rows + other.num_rows }
     }
 
     /// Gaps in columns of numbers become the mean of the column's numbers.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.numeric().fill_mean().to_tensor().to_vec(), [2.0, 3.0, 4.0]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn fill_mean(&self) -> Table {
         self.numbers_mapped(|values| {
             let known: Vec<f64> = values.iter().flatten().copied().collect();
@@ -290,6 +435,14 @@ impl Table {
     }
 
     /// Gaps in columns of numbers become `value`.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// assert_eq!(houses.numeric().fill(0.0).to_tensor().to_vec(), [2.0, 0.0, 4.0]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn fill(&self, value: f64) -> Table {
         self.numbers_mapped(|values| {
             values.iter().map(|own| own.or(Some(value))).collect()
@@ -298,6 +451,15 @@ impl Table {
 
     /// Columns of numbers shifted and scaled to mean 0 and standard deviation 1; constant
     /// ones become 0, gaps stay.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// let x = houses.numeric().fill_mean().standardize().to_tensor();
+    /// assert_eq!(x.to_vec(), [-1.0, 0.0, 1.0]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn standardize(&self) -> Table {
         self.numbers_mapped(|values| {
             let known: Vec<f64> = values.iter().flatten().copied().collect();
@@ -323,6 +485,15 @@ impl Table {
 
     /// Every column of text becomes columns of 0 and 1, one for each of its values in
     /// alphabetical order, `name=value`, and one for gaps if there are any, `name=?`.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// let ones = houses.one_hot();
+    /// assert_eq!(ones.names(), ["rooms", "roof=slate", "roof=tile", "roof=?"]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn one_hot(&self) -> Table {
         let mut columns = Vec::new();
         for (name, column) in &self.columns {
@@ -348,6 +519,16 @@ impl Table {
     ///
     /// # Panics
     /// If a column holds text.
+    ///
+    /// ```
+    /// use d2l::data::Table;
+    ///
+    /// let houses = Table::parse("rooms,roof\n2,slate\n,\n4,tile\n")?;
+    /// let x = houses.one_hot().to_tensor();
+    /// assert_eq!(x.shape(), [3, 4]);
+    /// assert!(x.i((1, 0)).item().is_nan());
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     #[track_caller]
     pub fn to_tensor(&self) -> Tensor {
         let mut all = vec![0.0_f64; self.num_rows * self.columns.len()];
@@ -471,6 +652,11 @@ impl fmt::Display for Table {
 
 /// House sales in Ames, Iowa, from 2006 to 2010 (De Cock, 2011): 2,930 rows, 74 columns, the
 /// price in `Sale_Price`. The table is part of the library.
+///
+/// ```
+/// let houses = d2l::data::ames();
+/// assert_eq!((houses.num_rows(), houses.names().len()), (2930, 74));
+/// ```
 pub fn ames() -> Table {
     let bytes = include_bytes!("../../data/ames.csv.gz");
     Table::from_bytes("ames.csv.gz", bytes, b',').expect("the embedded file is a table")

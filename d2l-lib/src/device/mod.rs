@@ -9,6 +9,13 @@ use std::fmt;
 pub(crate) use storage::{Buffer, Elements, Storage};
 
 /// Where a tensor's elements are, and where operations on it run.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([1.0]).device(), Device::Cpu);
+/// assert_eq!(Device::Cpu.to_string(), "cpu");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Device {

@@ -39,6 +39,10 @@ static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 
 /// How many threads compute: what [`set_num_threads`] said, else the environment variable
 /// `D2L_NUM_THREADS`, else as many as the processor runs at once.
+///
+/// ```
+/// assert!(d2l::num_threads() > 0);
+/// ```
 pub fn num_threads() -> usize {
     match THREADS.load(Relaxed) {
         0 => {
@@ -59,6 +63,11 @@ pub fn num_threads() -> usize {
 ///
 /// # Panics
 /// If `threads` is 0.
+///
+/// ```
+/// d2l::set_num_threads(1);
+/// assert_eq!(d2l::num_threads(), 1);
+/// ```
 #[track_caller]
 pub fn set_num_threads(threads: usize) {
     assert!(threads > 0, "set_num_threads: somebody must do the work");

@@ -42,6 +42,13 @@ impl MultiHeadAttention {
     ///
     /// # Panics
     /// If the features cannot be shared out evenly.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (x, layer) = (Tensor::rand([2, 5, 8]), nn::MultiHeadAttention::lazy(8, 2));
+    /// assert_eq!(layer.forward(&x).shape(), [2, 5, 8]);
+    /// ```
     #[track_caller]
     pub fn lazy(num_hiddens: usize, num_heads: usize) -> MultiHeadAttention {
         assert!(
@@ -61,6 +68,14 @@ impl MultiHeadAttention {
     }
 
     /// The layer without biases.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (x, layer) = (Tensor::rand([2, 5, 8]), nn::MultiHeadAttention::lazy(8, 2).without_bias());
+    /// layer.forward(&x);
+    /// assert_eq!(layer.parameters().len(), 4);
+    /// ```
     pub fn without_bias(self) -> MultiHeadAttention {
         MultiHeadAttention {
             query: self.query.without_bias(),
@@ -75,6 +90,13 @@ impl MultiHeadAttention {
     ///
     /// # Panics
     /// If `p` is not in `[0, 1)`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (x, layer) = (Tensor::rand([2, 5, 8]), nn::MultiHeadAttention::lazy(8, 2).dropout(0.5));
+    /// assert!(!layer.forward(&x).equal(&layer.forward(&x)));
+    /// ```
     #[track_caller]
     pub fn dropout(mut self, p: f64) -> MultiHeadAttention {
         assert!(
@@ -93,6 +115,15 @@ impl MultiHeadAttention {
     ///
     /// # Panics
     /// If the shapes do not fit.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (x, layer) = (Tensor::rand([2, 5, 8]), nn::MultiHeadAttention::lazy(8, 2));
+    /// let (y, weights) = layer.attend(&x, &x, &x, None);
+    /// assert_eq!((y.shape(), weights.shape()), (&[2, 5, 8][..], &[2, 2, 5, 5][..]));
+    /// assert!(weights.sum_axis(-1).allclose(&Tensor::ones([2, 2, 5])));
+    /// ```
     #[track_caller]
     pub fn attend(
         &self,
@@ -137,6 +168,13 @@ impl MultiHeadAttention {
     ///
     /// # Panics
     /// If the input is no batch of sequences.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (x, layer) = (Tensor::rand([2, 5, 8]), nn::MultiHeadAttention::lazy(8, 2));
+    /// assert!(layer.forward(&x).equal(&layer.attend(&x, &x, &x, None).0));
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.attend(x, x, x, None).0

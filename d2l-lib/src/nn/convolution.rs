@@ -4,6 +4,12 @@ use super::{Parameter, init, module::module};
 use crate::Tensor;
 
 /// One length for height and width, or `[height, width]`.
+///
+/// ```
+/// use d2l::nn::Pair;
+///
+/// assert_eq!(Pair::from(3), Pair::from([3, 3]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair([usize; 2]);
 
@@ -44,6 +50,13 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// A layer from `num_inputs` to `num_outputs` channels.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::Conv2d::new(2, 4, 3);
+    /// assert_eq!(layer.weight.shape(), [4, 2, 3, 3]);
+    /// ```
     #[track_caller]
     pub fn new(num_inputs: usize, num_outputs: usize, kernel: impl Into<Pair>) -> Conv2d {
         let layer = Conv2d::lazy(num_outputs, kernel);
@@ -52,6 +65,16 @@ impl Conv2d {
     }
 
     /// A layer that finds the number of its input channels when it meets the first input.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// let layer = nn::Conv2d::lazy(4, 3);
+    /// assert!(layer.weight.is_lazy());
+    /// layer.forward(&x);
+    /// assert_eq!(layer.weight.shape(), [4, 2, 3, 3]);
+    /// ```
     pub fn lazy(num_outputs: usize, kernel: impl Into<Pair>) -> Conv2d {
         Conv2d {
             weight: Parameter::lazy(),
@@ -64,18 +87,38 @@ impl Conv2d {
     }
 
     /// Moves the kernel by this much at a time; 1 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// assert_eq!(nn::Conv2d::new(2, 4, 3).stride(2).forward(&x).shape(), [1, 4, 3, 3]);
+    /// ```
     pub fn stride(mut self, stride: impl Into<Pair>) -> Conv2d {
         self.stride = stride.into();
         self
     }
 
     /// Surrounds the image with this many zeros on each side; 0 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// assert_eq!(nn::Conv2d::new(2, 4, 3).padding(1).forward(&x).shape(), [1, 4, 8, 8]);
+    /// ```
     pub fn padding(mut self, padding: impl Into<Pair>) -> Conv2d {
         self.padding = padding.into();
         self
     }
 
     /// The layer without a bias.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(nn::Conv2d::new(2, 4, 3).without_bias().bias.is_none());
+    /// ```
     pub fn without_bias(mut self) -> Conv2d {
         self.bias = None;
         self
@@ -94,6 +137,13 @@ impl Conv2d {
     /// # Panics
     /// If the input is no batch of images with as many channels as the kernels have, or they
     /// are smaller than the kernels.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// assert_eq!(nn::Conv2d::new(2, 4, 3).forward(&x).shape(), [1, 4, 6, 6]);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
@@ -135,6 +185,13 @@ pub struct ConvTranspose2d {
 
 impl ConvTranspose2d {
     /// A layer from `num_inputs` to `num_outputs` channels.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::ConvTranspose2d::new(2, 4, 3);
+    /// assert_eq!(layer.weight.shape(), [2, 4, 3, 3]);
+    /// ```
     #[track_caller]
     pub fn new(
         num_inputs: usize,
@@ -147,6 +204,16 @@ impl ConvTranspose2d {
     }
 
     /// A layer that finds the number of its input channels when it meets the first input.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// let layer = nn::ConvTranspose2d::lazy(4, 3);
+    /// assert!(layer.weight.is_lazy());
+    /// layer.forward(&x);
+    /// assert_eq!(layer.weight.shape(), [2, 4, 3, 3]);
+    /// ```
     pub fn lazy(num_outputs: usize, kernel: impl Into<Pair>) -> ConvTranspose2d {
         ConvTranspose2d {
             weight: Parameter::lazy(),
@@ -159,18 +226,38 @@ impl ConvTranspose2d {
     }
 
     /// Puts the kernel's multiples this far apart; 1 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// assert_eq!(nn::ConvTranspose2d::new(2, 4, 3).stride(2).forward(&x).shape(), [1, 4, 17, 17]);
+    /// ```
     pub fn stride(mut self, stride: impl Into<Pair>) -> ConvTranspose2d {
         self.stride = stride.into();
         self
     }
 
     /// Takes this much from each side of the result; 0 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// assert_eq!(nn::ConvTranspose2d::new(2, 4, 3).padding(1).forward(&x).shape(), [1, 4, 8, 8]);
+    /// ```
     pub fn padding(mut self, padding: impl Into<Pair>) -> ConvTranspose2d {
         self.padding = padding.into();
         self
     }
 
     /// The layer without a bias.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(nn::ConvTranspose2d::new(2, 4, 3).without_bias().bias.is_none());
+    /// ```
     pub fn without_bias(mut self) -> ConvTranspose2d {
         self.bias = None;
         self
@@ -188,6 +275,13 @@ impl ConvTranspose2d {
     ///
     /// # Panics
     /// If the input is no batch of images with as many channels as the layer has inputs.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8, 8]);
+    /// assert_eq!(nn::ConvTranspose2d::new(2, 4, 3).forward(&x).shape(), [1, 4, 10, 10]);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
@@ -228,6 +322,13 @@ pub struct Conv1d {
 
 impl Conv1d {
     /// A layer from `num_inputs` to `num_outputs` channels.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::Conv1d::new(2, 4, 3);
+    /// assert_eq!(layer.weight.shape(), [4, 2, 3]);
+    /// ```
     #[track_caller]
     pub fn new(num_inputs: usize, num_outputs: usize, kernel: usize) -> Conv1d {
         let layer = Conv1d::lazy(num_outputs, kernel);
@@ -236,6 +337,16 @@ impl Conv1d {
     }
 
     /// A layer that finds the number of its input channels when it meets the first input.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8]);
+    /// let layer = nn::Conv1d::lazy(4, 3);
+    /// assert!(layer.weight.is_lazy());
+    /// layer.forward(&x);
+    /// assert_eq!(layer.weight.shape(), [4, 2, 3]);
+    /// ```
     pub fn lazy(num_outputs: usize, kernel: usize) -> Conv1d {
         Conv1d {
             weight: Parameter::lazy(),
@@ -248,18 +359,38 @@ impl Conv1d {
     }
 
     /// Moves the kernel by this much at a time; 1 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8]);
+    /// assert_eq!(nn::Conv1d::new(2, 4, 3).stride(2).forward(&x).shape(), [1, 4, 3]);
+    /// ```
     pub fn stride(mut self, stride: usize) -> Conv1d {
         self.stride = stride;
         self
     }
 
     /// Puts this many zeros before and after the sequence; 0 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8]);
+    /// assert_eq!(nn::Conv1d::new(2, 4, 3).padding(1).forward(&x).shape(), [1, 4, 8]);
+    /// ```
     pub fn padding(mut self, padding: usize) -> Conv1d {
         self.padding = padding;
         self
     }
 
     /// The layer without a bias.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(nn::Conv1d::new(2, 4, 3).without_bias().bias.is_none());
+    /// ```
     pub fn without_bias(mut self) -> Conv1d {
         self.bias = None;
         self
@@ -276,6 +407,13 @@ impl Conv1d {
     ///
     /// # Panics
     /// If the input is no batch of sequences with as many channels as the kernels have.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([1, 2, 8]);
+    /// assert_eq!(nn::Conv1d::new(2, 4, 3).forward(&x).shape(), [1, 4, 6]);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
@@ -303,18 +441,43 @@ macro_rules! pooling {
 
         impl $Name {
             /// Windows of this size that do not overlap.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            /// let x = Tensor::ones([1, 2, 8, 8]);
+            /// assert_eq!(nn::MaxPool2d::new(2).forward(&x).shape(), [1, 2, 4, 4]);
+            /// assert_eq!(nn::AvgPool2d::new([4, 8]).forward(&x).shape(), [1, 2, 2, 1]);
+            /// ```
             pub fn new(kernel: impl Into<Pair>) -> $Name {
                 let kernel = kernel.into();
                 $Name { kernel, stride: kernel, padding: Pair([0, 0]) }
             }
 
             /// Moves the window by this much at a time.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            /// let x = Tensor::ones([1, 2, 8, 8]);
+            /// assert_eq!(nn::MaxPool2d::new(3).stride(1).forward(&x).shape(), [1, 2, 6, 6]);
+            /// assert_eq!(nn::AvgPool2d::new(3).stride(2).forward(&x).shape(), [1, 2, 3, 3]);
+            /// ```
             pub fn stride(mut self, stride: impl Into<Pair>) -> $Name {
                 self.stride = stride.into();
                 self
             }
 
             /// Surrounds the image by this much on each side; 0 at first.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            /// let x = Tensor::ones([1, 2, 8, 8]);
+            /// let (max, mean) = (nn::MaxPool2d::new(2).padding(1), nn::AvgPool2d::new(2).padding(1));
+            /// assert_eq!(max.forward(&x).shape(), [1, 2, 5, 5]);
+            /// assert_eq!(mean.forward(&x).i((0, 0, 0, 0)).item(), 0.25);
+            /// ```
             pub fn padding(mut self, padding: impl Into<Pair>) -> $Name {
                 self.padding = padding.into();
                 self
@@ -324,6 +487,13 @@ macro_rules! pooling {
             ///
             /// # Panics
             /// If the input is no batch of images, or they are smaller than the window.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            /// let x = Tensor::ones([1, 2, 8, 8]);
+            /// assert!(nn::MaxPool2d::new(2).forward(&x).equal(&nn::AvgPool2d::new(2).forward(&x)));
+            /// ```
             #[track_caller]
             pub fn forward(&self, x: &Tensor) -> Tensor {
                 x.$method(self.kernel.0, self.stride.0, self.padding.0)
@@ -336,17 +506,45 @@ macro_rules! pooling {
 
 pooling! {
     /// The greatest element of every window: [`Tensor::max_pool2d`].
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = Tensor::arange(0.0..4.0).reshape([1, 1, 2, 2]);
+/// assert_eq!(nn::MaxPool2d::new(2).forward(&x).to_vec(), [3.0]);
+/// ```
     MaxPool2d: max_pool2d;
     /// The mean of every window: [`Tensor::avg_pool2d`].
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = Tensor::arange(0.0..4.0).reshape([1, 1, 2, 2]);
+/// assert_eq!(nn::AvgPool2d::new(2).forward(&x).to_vec(), [1.5]);
+/// ```
     AvgPool2d: avg_pool2d;
 }
 
 /// The mean of every channel, whatever the size of the image: `(n, c, h, w) → (n, c, 1, 1)`.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let y = nn::GlobalAvgPool2d.forward(&Tensor::ones([2, 3, 5, 4]));
+/// assert_eq!(y.shape(), [2, 3, 1, 1]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool2d;
 
 impl GlobalAvgPool2d {
     /// The mean of every channel.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::arange(0.0..4.0).reshape([1, 1, 2, 2]);
+    /// assert_eq!(nn::GlobalAvgPool2d.forward(&x).to_vec(), [1.5]);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.mean_keepdim([-2, -1])

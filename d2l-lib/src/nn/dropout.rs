@@ -27,6 +27,13 @@ impl Dropout {
     ///
     /// # Panics
     /// If `p` is no probability.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let zeros = nn::Dropout::new(1.0).forward(&Tensor::ones(3));
+    /// assert_eq!(zeros.to_vec(), [0.0; 3]);
+    /// ```
     #[track_caller]
     pub fn new(p: f64) -> Dropout {
         assert!((0.0..=1.0).contains(&p), "Dropout: {p} is no probability");
@@ -34,6 +41,14 @@ impl Dropout {
     }
 
     /// The input, in training with some elements dropped.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::Dropout::new(0.5);
+    /// layer.eval();
+    /// assert_eq!(layer.forward(&tensor([1.0, 2.0])).to_vec(), [1.0, 2.0]);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         if !self.mode.is_training() || self.p == 0.0 {

@@ -21,6 +21,12 @@ pub struct Embedding {
 
 impl Embedding {
     /// Vectors of length `width` for `n` symbols.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(nn::Embedding::new(10, 4).weight.shape(), [10, 4]);
+    /// ```
     #[track_caller]
     pub fn new(n: usize, width: usize) -> Embedding {
         Embedding { weight: Parameter::new(Tensor::randn([n, width])) }
@@ -30,6 +36,14 @@ impl Embedding {
     ///
     /// # Panics
     /// If there is no such symbol.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::Embedding::new(10, 4);
+    /// let y = layer.forward(&tensor([7, 7]));
+    /// assert!(y.i(0).equal(&layer.weight.i(7)) && y.i(1).equal(&y.i(0)));
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.weight.embedding(x)

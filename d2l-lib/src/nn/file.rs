@@ -41,6 +41,19 @@ pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<(), FileError
 /// # Errors
 /// If the file cannot be read, misses a name, or has another shape under it; then nothing was
 /// changed.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let path = std::env::temp_dir().join("d2l-doc-linear.safetensors");
+/// let layer = nn::Linear::new(3, 2);
+/// nn::save(&layer, &path)?;
+/// let lazy = nn::Linear::lazy(2);
+/// nn::load(&lazy, &path)?;
+/// assert!(lazy.weight.equal(&layer.weight));
+/// assert!(nn::load(&nn::Linear::new(4, 2), &path).is_err());
+/// # Ok::<(), d2l::FileError>(())
+/// ```
 pub fn load(module: &dyn Module, path: impl AsRef<Path>) -> Result<(), FileError> {
     let path = path.as_ref();
     let found = Tensor::load_named(path)?;

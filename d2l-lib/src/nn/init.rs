@@ -23,30 +23,85 @@ fn write(parameter: &Tensor, value: impl Into<Value>) {
 }
 
 /// Writes zeros.
+///
+/// # Panics
+/// If the parameter is an expanded view, whose elements are one memory.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::zeros(&w);
+/// assert_eq!(w.abs().max().item(), 0.0);
+/// ```
 #[track_caller]
 pub fn zeros(parameter: &Tensor) {
     constant(parameter, 0.0);
 }
 
 /// Writes ones.
+///
+/// # Panics
+/// If the parameter is an expanded view, whose elements are one memory.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::zeros([40, 50]);
+/// init::ones(&w);
+/// assert_eq!(w.mean().item(), 1.0);
+/// ```
 #[track_caller]
 pub fn ones(parameter: &Tensor) {
     constant(parameter, 1.0);
 }
 
 /// Writes `value` everywhere.
+///
+/// # Panics
+/// If the parameter is an expanded view, whose elements are one memory.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::constant(&w, 0.5);
+/// assert_eq!(w.mean().item(), 0.5);
+/// ```
 #[track_caller]
 pub fn constant(parameter: &Tensor, value: f64) {
     write(parameter, value);
 }
 
 /// Writes numbers from the normal distribution.
+///
+/// # Panics
+/// If the parameter is an expanded view, whose elements are one memory.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::normal(&w, 0.0, 0.01);
+/// assert!((w.std().item() - 0.01).abs() < 0.001);
+/// ```
 #[track_caller]
 pub fn normal(parameter: &Tensor, mean: f64, std: f64) {
     write(parameter, Tensor::normal(mean, std, parameter.shape()));
 }
 
 /// Writes numbers evenly spread over `low..high`.
+///
+/// # Panics
+/// If the parameter is an expanded view, whose elements are one memory.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::uniform(&w, -0.5, 0.5);
+/// assert!(w.abs().max().item() <= 0.5 && w.std().item() > 0.25);
+/// ```
 #[track_caller]
 pub fn uniform(parameter: &Tensor, low: f64, high: f64) {
     write(parameter, Tensor::rand(parameter.shape()) * (high - low) + low);
@@ -57,6 +112,14 @@ pub fn uniform(parameter: &Tensor, low: f64, high: f64) {
 ///
 /// # Panics
 /// If there are less than two axes.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::xavier_uniform(&w);
+/// assert!(w.abs().max().item() <= (6.0_f64 / 90.0).sqrt());
+/// ```
 #[track_caller]
 pub fn xavier_uniform(parameter: &Tensor) {
     let (fan_in, fan_out) = fans(parameter);
@@ -68,6 +131,14 @@ pub fn xavier_uniform(parameter: &Tensor) {
 ///
 /// # Panics
 /// If there are less than two axes.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::xavier_normal(&w);
+/// assert!((w.std().item() - (2.0_f64 / 90.0).sqrt()).abs() < 0.02);
+/// ```
 #[track_caller]
 pub fn xavier_normal(parameter: &Tensor) {
     let (fan_in, fan_out) = fans(parameter);
@@ -79,6 +150,14 @@ pub fn xavier_normal(parameter: &Tensor) {
 ///
 /// # Panics
 /// If there are less than two axes.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::kaiming_uniform(&w);
+/// assert!(w.abs().max().item() <= (6.0_f64 / 50.0).sqrt());
+/// ```
 #[track_caller]
 pub fn kaiming_uniform(parameter: &Tensor) {
     let bound = (6.0 / fans(parameter).0).sqrt();
@@ -89,6 +168,14 @@ pub fn kaiming_uniform(parameter: &Tensor) {
 ///
 /// # Panics
 /// If there are less than two axes.
+///
+/// ```
+/// use d2l::{nn::init, prelude::*};
+///
+/// let w = Tensor::ones([40, 50]);
+/// init::kaiming_normal(&w);
+/// assert!((w.std().item() - (2.0_f64 / 50.0).sqrt()).abs() < 0.03);
+/// ```
 #[track_caller]
 pub fn kaiming_normal(parameter: &Tensor) {
     normal(parameter, 0.0, (2.0 / fans(parameter).0).sqrt());

@@ -26,6 +26,12 @@ pub struct Linear {
 
 impl Linear {
     /// A layer from `num_inputs` to `num_outputs` features.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(nn::Linear::new(3, 2).weight.shape(), [2, 3]);
+    /// ```
     #[track_caller]
     pub fn new(num_inputs: usize, num_outputs: usize) -> Linear {
         let layer = Linear::lazy(num_outputs);
@@ -34,11 +40,25 @@ impl Linear {
     }
 
     /// A layer that finds the number of its inputs when it meets the first one.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::Linear::lazy(2);
+    /// layer.forward(&Tensor::rand([5, 3]));
+    /// assert_eq!(layer.weight.shape(), [2, 3]);
+    /// ```
     pub fn lazy(num_outputs: usize) -> Linear {
         Linear { weight: Parameter::lazy(), bias: Some(Parameter::lazy()), num_outputs }
     }
 
     /// The layer without a bias.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(nn::Linear::new(3, 2).without_bias().parameters().len(), 1);
+    /// ```
     pub fn without_bias(mut self) -> Linear {
         self.bias = None;
         self
@@ -55,6 +75,15 @@ impl Linear {
     ///
     /// # Panics
     /// If the last axis of `x` has another length than the layer has inputs.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::Linear::new(3, 2);
+    /// let x = Tensor::rand([5, 3]);
+    /// let y = x.matmul(&layer.weight.t()) + layer.bias.as_ref().unwrap();
+    /// assert!(layer.forward(&x).allclose(&y));
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
@@ -76,6 +105,12 @@ impl Linear {
 module!(Linear: weight, bias);
 
 /// `(n, …) → (n, product of …)`: each example as one row.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(nn::Flatten.forward(&Tensor::rand([2, 3, 4])).shape(), [2, 12]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Flatten;
 
@@ -84,6 +119,12 @@ impl Flatten {
     ///
     /// # Panics
     /// If there is no axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(nn::Flatten.forward(&Tensor::rand([5, 1, 4, 6])).shape(), [5, 24]);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(x.ndim() > 0, "Flatten: the first axis must count the examples");

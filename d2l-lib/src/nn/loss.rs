@@ -50,6 +50,12 @@ pub fn mse_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
 ///
 /// # Panics
 /// If the shapes differ.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(nn::l1_loss(&tensor([1.0, 4.0]), &tensor([1.0, 2.0])).item(), 1.0);
+/// ```
 #[track_caller]
 pub fn l1_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
     rounded_once("l1_loss", y_hat, y, |y_hat, y| (y_hat - y).abs().mean())
@@ -60,6 +66,13 @@ pub fn l1_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
 ///
 /// # Panics
 /// If the shapes differ, or `delta` is not positive.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let loss = nn::huber_loss(&tensor([0.5, 3.0]), &tensor([0.0, 0.0]), 1.0);
+/// assert_eq!(loss.item(), (0.125 + 2.5) / 2.0);
+/// ```
 #[track_caller]
 pub fn huber_loss(y_hat: &Tensor, y: &Tensor, delta: f64) -> Tensor {
     assert!(delta > 0.0, "huber_loss: delta must be positive, not {delta}");
@@ -95,6 +108,13 @@ pub fn bce_with_logits(logits: &Tensor, y: &Tensor) -> Tensor {
 ///
 /// # Panics
 /// If the shapes do not fit, or a target is no class.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let loss = nn::cross_entropy(&tensor([[0.0, 0.0]]), &tensor([1]));
+/// assert!((loss.item() - 2.0_f64.ln()).abs() < 1e-6);
+/// ```
 #[track_caller]
 pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Tensor {
     logits.cross_entropy(y)

@@ -12,6 +12,21 @@ use crate::Tensor;
 ///
 /// Only [`forward`](Module::forward) must be written; a module with parameters also names
 /// its parts, with [`parts!`](crate::parts) or by hand. See [`nn`](crate::nn) for an example.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// struct Double;
+///
+/// impl nn::Module for Double {
+///     fn forward(&self, x: &Tensor) -> Tensor {
+///         x * 2.0
+///     }
+/// }
+///
+/// let net = sequential![Double, Double];
+/// assert_eq!(net.forward(&tensor([1.0])).to_vec(), [4.0]);
+/// ```
 pub trait Module: Any + Send + Sync {
     /// What the module makes of an input.
     fn forward(&self, x: &Tensor) -> Tensor;
@@ -53,6 +68,14 @@ pub trait Module: Any + Send + Sync {
 impl dyn Module {
     /// This module as a layer of one type, if it is one:
     /// `net.layer(0).downcast::<nn::Linear>()`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Flatten, nn::Linear::new(3, 2)];
+    /// assert!(net.layer(1).downcast::<nn::Linear>().is_some());
+    /// assert!(net.layer(0).downcast::<nn::Linear>().is_none());
+    /// ```
     pub fn downcast<M: Module>(&self) -> Option<&M> {
         (self as &dyn Any).downcast_ref()
     }
@@ -92,16 +115,47 @@ fn walk_parts(parts: &Parts<'_>, f: &mut dyn FnMut(&dyn Module)) {
 }
 
 /// Whether the layer that holds it is in training; it is at first.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// struct Noise {
+///     mode: nn::Mode,
+/// }
+///
+/// impl nn::Module for Noise {
+///     nn::parts!(mode);
+///
+///     fn forward(&self, x: &Tensor) -> Tensor {
+///         if self.mode.is_training() { x + Tensor::randn(x.shape()) } else { x.clone() }
+///     }
+/// }
+///
+/// let layer = Noise { mode: nn::Mode::new() };
+/// layer.eval();
+/// assert_eq!(layer.forward(&tensor([1.0])).to_vec(), [1.0]);
+/// ```
 #[derive(Debug)]
 pub struct Mode(AtomicBool);
 
 impl Mode {
     /// Training.
+    ///
+    /// ```
+    /// assert!(d2l::nn::Mode::new().is_training());
+    /// ```
     pub fn new() -> Mode {
         Mode(AtomicBool::new(true))
     }
 
     /// Whether this is training.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let mode = nn::Mode::new();
+    /// assert!(mode.is_training());
+    /// ```
     pub fn is_training(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -114,10 +168,36 @@ impl Default for Mode {
 }
 
 /// The named parts of a module; see [`Module::parts`].
+///
+/// ```
+/// use d2l::{nn::{Module, Parameter, Parts}, prelude::*};
+///
+/// struct Scale(Parameter);
+///
+/// impl Module for Scale {
+///     fn parts(&self) -> Parts<'_> {
+///         Parts::new().with("scale", &self.0)
+///     }
+///
+///     fn forward(&self, x: &Tensor) -> Tensor {
+///         x * &self.0
+///     }
+/// }
+///
+/// let layer = Scale(Parameter::new(tensor([2.0])));
+/// assert_eq!(layer.parameters().names(), ["scale"]);
+/// ```
 #[derive(Default)]
 pub struct Parts<'a>(Vec<(String, Content<'a>)>);
 
 /// One part of a module.
+///
+/// ```
+/// use d2l::nn::{Content, Linear, Part};
+///
+/// assert!(matches!(Linear::new(3, 2).content(), Content::Module(_)));
+/// assert!(matches!(Linear::new(3, 2).weight.content(), Content::Parameter(_)));
+/// ```
 #[non_exhaustive]
 pub enum Content<'a> {
     /// A parameter or a buffer.
@@ -132,11 +212,49 @@ pub enum Content<'a> {
 
 impl<'a> Parts<'a> {
     /// No parts.
+    ///
+    /// ```
+    /// use d2l::{nn::{Module, Parameter, Parts}, prelude::*};
+    ///
+    /// struct Scale(Parameter);
+    ///
+    /// impl Module for Scale {
+    ///     fn parts(&self) -> Parts<'_> {
+    ///         Parts::new().with("scale", &self.0)
+    ///     }
+    ///
+    ///     fn forward(&self, x: &Tensor) -> Tensor {
+    ///         x * &self.0
+    ///     }
+    /// }
+    ///
+    /// let layer = Scale(Parameter::new(tensor([2.0])));
+    /// assert_eq!(layer.parameters().names(), ["scale"]);
+    /// ```
     pub fn new() -> Parts<'a> {
         Parts::default()
     }
 
     /// These and one more.
+    ///
+    /// ```
+    /// use d2l::{nn::{Module, Parameter, Parts}, prelude::*};
+    ///
+    /// struct Scale(Parameter);
+    ///
+    /// impl Module for Scale {
+    ///     fn parts(&self) -> Parts<'_> {
+    ///         Parts::new().with("scale", &self.0)
+    ///     }
+    ///
+    ///     fn forward(&self, x: &Tensor) -> Tensor {
+    ///         x * &self.0
+    ///     }
+    /// }
+    ///
+    /// let layer = Scale(Parameter::new(tensor([2.0])));
+    /// assert_eq!(layer.parameters().names(), ["scale"]);
+    /// ```
     pub fn with(mut self, name: impl Into<String>, part: &'a dyn Part) -> Parts<'a> {
         self.0.push((name.into(), part.content()));
         self
@@ -176,6 +294,13 @@ impl<'a> Parts<'a> {
 }
 
 /// What a module can consist of: modules, parameters, modes, and vectors or options of them.
+///
+/// ```
+/// use d2l::nn::{Content, Linear, Part};
+///
+/// let layers = vec![Linear::new(3, 2), Linear::new(2, 1)];
+/// assert!(matches!(layers.content(), Content::List(_)));
+/// ```
 pub trait Part {
     /// The part by kind.
     fn content(&self) -> Content<'_>;
@@ -223,6 +348,26 @@ impl<P: Part> Part for Option<P> {
 
 /// Inside `impl nn::Module for …`: the fields that hold modules, parameters or modes, or
 /// vectors or options of them. See [`nn`](crate::nn).
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// struct Pair {
+///     first: nn::Linear,
+///     second: Option<nn::Linear>,
+/// }
+///
+/// impl nn::Module for Pair {
+///     nn::parts!(first, second);
+///
+///     fn forward(&self, x: &Tensor) -> Tensor {
+///         self.first.forward(x)
+///     }
+/// }
+///
+/// let pair = Pair { first: nn::Linear::new(2, 2), second: None };
+/// assert_eq!(pair.parameters().names(), ["first.weight", "first.bias"]);
+/// ```
 #[macro_export]
 macro_rules! parts {
     ($($field:ident),* $(,)?) => {

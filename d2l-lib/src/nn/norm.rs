@@ -34,6 +34,12 @@ pub struct BatchNorm {
 
 impl BatchNorm {
     /// A layer for `num_features` features or channels.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(nn::BatchNorm::new(3).running_var.to_vec(), [1.0; 3]);
+    /// ```
     pub fn new(num_features: usize) -> BatchNorm {
         let layer = BatchNorm::lazy();
         layer.meet(num_features);
@@ -41,6 +47,14 @@ impl BatchNorm {
     }
 
     /// A layer that finds the number of features when it meets the first input.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::BatchNorm::lazy();
+    /// layer.forward(&Tensor::rand([4, 3, 5, 5]));
+    /// assert_eq!(layer.weight.shape(), [3]);
+    /// ```
     pub fn lazy() -> BatchNorm {
         BatchNorm {
             weight: Parameter::lazy(),
@@ -54,12 +68,27 @@ impl BatchNorm {
     }
 
     /// What is added to the variance; 1e-5 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let y = nn::BatchNorm::new(1).eps(3.0).forward(&tensor([[-1.0], [1.0]]));
+    /// assert_eq!(y.to_vec(), [-0.5, 0.5]);
+    /// ```
     pub fn eps(mut self, eps: f64) -> BatchNorm {
         self.eps = eps;
         self
     }
 
     /// The share of the newest batch in the running means; 0.1 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let layer = nn::BatchNorm::new(1).momentum(1.0);
+    /// layer.forward(&tensor([[2.0], [4.0]]));
+    /// assert_eq!(layer.running_mean.to_vec(), [3.0]);
+    /// ```
     pub fn momentum(mut self, momentum: f64) -> BatchNorm {
         self.momentum = momentum;
         self
@@ -77,6 +106,13 @@ impl BatchNorm {
     /// # Panics
     /// If there is no axis of features or one of another length, or in training only one value
     /// for each.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let y = nn::BatchNorm::new(2).forward(&Tensor::rand([8, 2, 3, 3]));
+    /// assert!(y.mean_axis([0, 2, 3]).abs().max().item() < 1e-5);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(
@@ -139,6 +175,12 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Normalises over the last axes, which must have this shape.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(nn::LayerNorm::new([3, 4]).weight.shape(), [3, 4]);
+    /// ```
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> LayerNorm {
         let shape = shape.into();
@@ -151,6 +193,13 @@ impl LayerNorm {
     }
 
     /// What is added to the variance; 1e-5 at first.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let y = nn::LayerNorm::new(2).eps(3.0).forward(&tensor([-1.0, 1.0]));
+    /// assert_eq!(y.to_vec(), [-0.5, 0.5]);
+    /// ```
     pub fn eps(mut self, eps: f64) -> LayerNorm {
         self.eps = eps;
         self
@@ -160,6 +209,13 @@ impl LayerNorm {
     ///
     /// # Panics
     /// If the last axes have another shape than the layer.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let y = nn::LayerNorm::new([2, 3]).forward(&Tensor::rand([8, 2, 3]));
+    /// assert!(y.mean_axis([1, 2]).abs().max().item() < 1e-5);
+    /// ```
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         assert!(

@@ -38,6 +38,13 @@ impl Parameter {
     ///
     /// # Panics
     /// If the elements are not floats.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let w = Parameter::new(tensor([1.0, 2.0]));
+    /// assert!(w.needs_grad() && w.is_trained());
+    /// ```
     #[track_caller]
     pub fn new(value: Tensor) -> Parameter {
         let parameter = Parameter::lazy();
@@ -46,6 +53,13 @@ impl Parameter {
     }
 
     /// A tensor that is saved with the model but not trained.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let mean = Parameter::buffer(tensor([0.0]));
+    /// assert!(!mean.needs_grad() && !mean.is_trained());
+    /// ```
     pub fn buffer(value: Tensor) -> Parameter {
         let buffer = Parameter::lazy_buffer();
         buffer.get_or_init(|| value);
@@ -53,16 +67,43 @@ impl Parameter {
     }
 
     /// A parameter whose shape and values [`get_or_init`](Parameter::get_or_init) will find.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let w = Parameter::lazy();
+    /// assert!(w.is_lazy());
+    /// w.get_or_init(|| Tensor::zeros([2, 3]));
+    /// assert_eq!(w.shape(), [2, 3]);
+    /// ```
     pub fn lazy() -> Parameter {
         Parameter(Arc::new(Inner { value: OnceLock::new(), is_trained: true }))
     }
 
     /// A buffer whose shape and values [`get_or_init`](Parameter::get_or_init) will find.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let mean = Parameter::lazy_buffer();
+    /// assert!(mean.is_lazy() && !mean.is_trained());
+    /// ```
     pub fn lazy_buffer() -> Parameter {
         Parameter(Arc::new(Inner { value: OnceLock::new(), is_trained: false }))
     }
 
     /// The tensor; of a lazy parameter without one, the tensor that `make` gives, for good.
+    ///
+    /// # Panics
+    /// If a tensor is made whose elements are not floats.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let w = Parameter::lazy();
+    /// w.get_or_init(|| Tensor::ones(2));
+    /// assert_eq!(w.get_or_init(|| Tensor::zeros(5)).to_vec(), [1.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn get_or_init(&self, make: impl FnOnce() -> Tensor) -> &Tensor {
         // Not inside `get_or_init` of the cell, which would hide the caller of a panic.
@@ -82,6 +123,13 @@ impl Parameter {
     ///
     /// # Panics
     /// If the parameter is lazy and its layer has met no input yet.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let w = Parameter::new(tensor([1.0, 2.0]));
+    /// assert_eq!(w.tensor().to_vec(), [1.0, 2.0]);
+    /// ```
     #[track_caller]
     pub fn tensor(&self) -> &Tensor {
         match self.0.value.get() {
@@ -94,21 +142,51 @@ impl Parameter {
     }
 
     /// Whether this is a lazy parameter whose layer has met no input yet.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// assert!(Parameter::lazy().is_lazy() && !Parameter::new(tensor(1.0)).is_lazy());
+    /// ```
     pub fn is_lazy(&self) -> bool {
         self.0.value.get().is_none()
     }
 
     /// Whether training changes it; else it is a buffer.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// assert!(Parameter::lazy().is_trained() && !Parameter::lazy_buffer().is_trained());
+    /// ```
     pub fn is_trained(&self) -> bool {
         self.0.is_trained
     }
 
     /// Whether both are handles of one parameter.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let w = Parameter::new(tensor(1.0));
+    /// assert!(w.is(&w.clone()) && !w.is(&Parameter::new(tensor(1.0))));
+    /// ```
     pub fn is(&self, other: &Parameter) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Takes over `value`, a number or a tensor that broadcasts, in place and unrecorded.
+    ///
+    /// # Panics
+    /// If the parameter is lazy, or the value does not broadcast into its shape.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let w = Parameter::new(Tensor::zeros([2, 2]));
+    /// w.assign(tensor([1.0, 2.0]));
+    /// assert_eq!(w.to_vec(), [1.0, 2.0, 1.0, 2.0]);
+    /// ```
     #[track_caller]
     pub fn assign(&self, value: impl Into<Value>) {
         let (tensor, value) = (self.tensor(), value.into());
@@ -179,11 +257,25 @@ pub struct Parameters(Vec<(String, Parameter)>);
 
 impl Parameters {
     /// No parameters.
+    ///
+    /// ```
+    /// assert!(d2l::nn::Parameters::new().is_empty());
+    /// ```
     pub fn new() -> Parameters {
         Parameters::default()
     }
 
     /// Adds a parameter; one that is there already (tied weights) keeps its first name.
+    ///
+    /// ```
+    /// use d2l::{nn::{Parameter, Parameters}, prelude::*};
+    ///
+    /// let w = Parameter::new(tensor([1.0]));
+    /// let mut parameters = Parameters::new();
+    /// parameters.push("first", &w);
+    /// parameters.push("tied", &w);
+    /// assert_eq!(parameters.names(), ["first"]);
+    /// ```
     pub fn push(&mut self, name: impl Into<String>, parameter: &Parameter) {
         if !self.0.iter().any(|(_, own)| own.is(parameter)) {
             self.0.push((name.into(), parameter.clone()));
@@ -191,27 +283,69 @@ impl Parameters {
     }
 
     /// The names and parameters.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// let sizes: Vec<usize> = parameters.iter().map(|(_, parameter)| parameter.numel()).collect();
+    /// assert_eq!(sizes, [32, 8, 8]);
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.0.iter().map(|(name, parameter)| (&**name, parameter))
     }
 
     /// The names.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// assert_eq!(parameters.names(), ["0.weight", "0.bias", "1.weight"]);
+    /// ```
     pub fn names(&self) -> Vec<&str> {
         self.iter().map(|(name, _)| name).collect()
     }
 
     /// The parameter with this name.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// assert!(parameters.named("1.weight").is_some() && parameters.named("1.bias").is_none());
+    /// ```
     pub fn named(&self, name: &str) -> Option<&Parameter> {
         self.iter().find(|(own, _)| *own == name).map(|(_, parameter)| parameter)
     }
 
     /// Those whose name `keep` accepts.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// assert_eq!(parameters.filter(|name| name.ends_with("bias")).names(), ["0.bias"]);
+    /// ```
     pub fn filter(mut self, keep: impl Fn(&str) -> bool) -> Parameters {
         self.0.retain(|(name, _)| keep(name));
         self
     }
 
     /// These and then `others`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// let other = nn::Linear::new(2, 2);
+    /// assert_eq!(parameters.and(other.parameters()).len(), 5);
+    /// ```
     pub fn and(mut self, others: Parameters) -> Parameters {
         for (name, parameter) in others.iter() {
             self.push(name, parameter);
@@ -220,16 +354,40 @@ impl Parameters {
     }
 
     /// How many parameters there are.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// assert_eq!(parameters.len(), 3);
+    /// ```
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there is none.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// assert!(!parameters.is_empty() && nn::Relu.parameters().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// How many numbers they hold together; lazy ones count as none.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// assert_eq!(parameters.numel(), 4 * 8 + 8 + 8);
+    /// ```
     pub fn numel(&self) -> usize {
         let known = self.iter().filter(|(_, parameter)| !parameter.is_lazy());
         known.map(|(_, parameter)| parameter.numel()).sum()
@@ -241,6 +399,16 @@ impl Parameters {
     }
 
     /// Forgets all gradients.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Linear::new(4, 8), nn::Linear::new(8, 1).without_bias()];
+    /// let parameters = net.parameters();
+    /// net.forward(&Tensor::rand([2, 4])).sum().backward();
+    /// parameters.zero_grad();
+    /// assert!(parameters["0.weight"].grad().is_none());
+    /// ```
     pub fn zero_grad(&self) {
         for (_, parameter) in self.iter().filter(|(_, parameter)| !parameter.is_lazy()) {
             parameter.zero_grad();

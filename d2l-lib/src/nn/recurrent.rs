@@ -167,11 +167,25 @@ macro_rules! recurrent_layers {
 
         impl $Name {
             /// One layer, which finds the number of its inputs when it meets the first one.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            #[doc = concat!("let layer = nn::", stringify!($Name), "::lazy(4);")]
+            /// assert_eq!(layer.forward(&Tensor::rand([5, 2, 3])).shape(), [5, 2, 4]);
+            /// ```
             pub fn lazy(num_hiddens: usize) -> $Name {
                 $Name { layers: Cells::new(Kind::$Name, num_hiddens) }
             }
 
             /// One layer from `num_inputs` to `num_hiddens` features.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            #[doc = concat!("let layer = nn::", stringify!($Name), "::new(3, 4);")]
+            /// assert_eq!(layer.parameters().len(), 4);
+            /// ```
             #[track_caller]
             pub fn new(num_inputs: usize, num_hiddens: usize) -> $Name {
                 let layer = $Name::lazy(num_hiddens);
@@ -183,6 +197,13 @@ macro_rules! recurrent_layers {
             ///
             /// # Panics
             /// If there is to be none.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            #[doc = concat!("let layer = nn::", stringify!($Name), "::new(3, 4).stacked(2);")]
+            /// assert_eq!(layer.begin(7)[0].shape(), [2, 7, 4]);
+            /// ```
             #[track_caller]
             pub fn stacked(mut self, num_layers: usize) -> $Name {
                 assert!(num_layers > 0, "stacked: there must be at least one layer");
@@ -194,6 +215,13 @@ macro_rules! recurrent_layers {
             /// Every layer goes both ways through the sequences, with weights of its own for
             /// each; their hidden states, forward first, lie side by side in its outputs, and
             /// one after the other in the states.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            #[doc = concat!("let layer = nn::", stringify!($Name), "::new(3, 4).bidirectional();")]
+            /// assert_eq!(layer.forward(&Tensor::rand([5, 2, 3])).shape(), [5, 2, 8]);
+            /// ```
             pub fn bidirectional(mut self) -> $Name {
                 let num_layers = self.layers.cells.len() / self.layers.ways;
                 self.layers.resize(num_layers, 2);
@@ -201,6 +229,13 @@ macro_rules! recurrent_layers {
             }
 
             /// The state before the first input, zeros, for `n` sequences.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            #[doc = concat!("let layer = nn::", stringify!($Name), "::new(3, 4);")]
+            /// assert_eq!(layer.begin(7)[0].to_vec(), [0.0; 28]);
+            /// ```
             pub fn begin(&self, n: usize) -> Vec<Tensor> {
                 self.layers.begin(n)
             }
@@ -211,6 +246,15 @@ macro_rules! recurrent_layers {
             ///
             /// # Panics
             /// If the shapes do not fit.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            #[doc = concat!("let layer = nn::", stringify!($Name), "::new(3, 4);")]
+            /// let x = Tensor::rand([5, 2, 3]);
+            /// let (y, state) = layer.forward_from(&x, &layer.begin(2));
+            /// assert!(state[0].i(0).equal(&y.i(-1)));
+            /// ```
             #[track_caller]
             pub fn forward_from(&self, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
                 self.layers.run(stringify!($Name), x, state, true)
@@ -221,6 +265,14 @@ macro_rules! recurrent_layers {
             ///
             /// # Panics
             /// If the input is no batch of sequences.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            #[doc = concat!("let layer = nn::", stringify!($Name), "::new(3, 4);")]
+            /// let x = Tensor::rand([5, 2, 3]);
+            /// assert!(layer.forward(&x).equal(&layer.forward_from(&x, &layer.begin(2)).0));
+            /// ```
             #[track_caller]
             pub fn forward(&self, x: &Tensor) -> Tensor {
                 let n = if x.ndim() == 3 { x.len_of(1) } else { 0 };
@@ -258,5 +310,13 @@ recurrent_layers! {
 
     /// Long short-term memory (Hochreiter and Schmidhuber, 1997), with gates in PyTorch's
     /// order: input, forget, cell, output. The state is the hidden state and the cell.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let lstm = nn::Lstm::lazy(8);
+    /// let (outputs, state) = lstm.forward_from(&Tensor::rand([7, 4, 10]), &lstm.begin(4));
+    /// assert_eq!((outputs.shape(), state.len()), (&[7, 4, 8][..], 2));
+    /// ```
     Lstm;
 }

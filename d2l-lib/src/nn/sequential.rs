@@ -23,11 +23,25 @@ pub struct Sequential(Vec<Box<dyn Module>>);
 
 impl Sequential {
     /// No layers: gives back its input.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]);
+    /// assert!(nn::Sequential::new().forward(&x).equal(&x));
+    /// ```
     pub fn new() -> Sequential {
         Sequential::default()
     }
 
     /// These layers and one more.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = nn::Sequential::new().then(nn::Relu).then(nn::Flatten);
+    /// assert_eq!(net.layers().len(), 2);
+    /// ```
     pub fn then(self, layer: impl Module) -> Sequential {
         self.then_boxed(Box::new(layer))
     }
@@ -38,6 +52,14 @@ impl Sequential {
     }
 
     /// The layers.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Relu, nn::Flatten];
+    /// let names: Vec<String> = net.layers().iter().map(|layer| layer.name()).collect();
+    /// assert_eq!(names, ["Relu", "Flatten"]);
+    /// ```
     pub fn layers(&self) -> &[Box<dyn Module>] {
         &self.0
     }
@@ -46,6 +68,13 @@ impl Sequential {
     ///
     /// # Panics
     /// If there are not so many.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let net = sequential![nn::Relu, nn::Flatten];
+    /// assert_eq!(net.layer(1).name(), "Flatten");
+    /// ```
     #[track_caller]
     pub fn layer(&self, i: usize) -> &dyn Module {
         match self.0.get(i) {
@@ -84,6 +113,13 @@ impl fmt::Debug for Sequential {
 }
 
 /// Modules one behind the other: `sequential![nn::Flatten, nn::Linear::lazy(10)]`.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let net = sequential![nn::Linear::new(3, 2), nn::Relu];
+/// assert_eq!(net.forward(&Tensor::rand([4, 3])).shape(), [4, 2]);
+/// ```
 #[macro_export]
 macro_rules! sequential {
     ($($layer:expr),* $(,)?) => {

@@ -43,6 +43,16 @@ macro_rules! moments {
     ($Name:ident, $eps:expr, $decay:expr, $first:expr) => {
         impl $Name {
             /// The rule with learning rate `lr` and the usual decay of the moments.
+            ///
+            /// ```
+            #[doc = concat!("use d2l::{optim::", stringify!($Name), ", prelude::*};")]
+            ///
+            /// let w = tensor([1.0, -1.0]).requires_grad();
+            #[doc = concat!("let mut optimizer = ", stringify!($Name), "::new([&w], 0.1);")]
+            /// (&w * &w).sum().backward();
+            /// optimizer.step();
+            /// assert!(w.abs().max().item() < 1.0);
+            /// ```
             #[track_caller]
             pub fn new(parameters: impl Into<Parameters>, lr: f64) -> $Name {
                 let mut memory = Memory::new(parameters.into(), lr).filled($first);
@@ -52,12 +62,32 @@ macro_rules! moments {
 
             /// How slowly the mean and the square of past gradients are forgotten; 0.9 and
             /// 0.999 at first.
+            ///
+            /// ```
+            #[doc = concat!("use d2l::{optim::", stringify!($Name), ", prelude::*};")]
+            ///
+            /// let w = tensor([1.0, -1.0]).requires_grad();
+            #[doc = concat!("let mut optimizer = ", stringify!($Name), "::new([&w], 0.1).betas(0.8, 0.9);")]
+            /// (&w * &w).sum().backward();
+            /// optimizer.step();
+            /// assert!(w.abs().max().item() < 1.0);
+            /// ```
             pub fn betas(mut self, beta1: f64, beta2: f64) -> $Name {
                 self.moments = Moments { beta1, beta2, ..self.moments };
                 self
             }
 
             #[doc = concat!("What is added to the divisor; ", stringify!($eps), " at first.")]
+            ///
+            /// ```
+            #[doc = concat!("use d2l::{optim::", stringify!($Name), ", prelude::*};")]
+            ///
+            /// let w = tensor([1.0, -1.0]).requires_grad();
+            #[doc = concat!("let mut optimizer = ", stringify!($Name), "::new([&w], 0.1).eps(1e-6);")]
+            /// (&w * &w).sum().backward();
+            /// optimizer.step();
+            /// assert!(w.abs().max().item() < 1.0);
+            /// ```
             pub fn eps(mut self, eps: f64) -> $Name {
                 self.moments.eps = eps;
                 self
@@ -67,6 +97,16 @@ macro_rules! moments {
 }
 
 /// Adam (Kingma and Ba, 2014).
+///
+/// ```
+/// use d2l::{optim::Adam, prelude::*};
+///
+/// let w = tensor([1.0, -1.0]).requires_grad();
+/// let mut optimizer = Adam::new([&w], 0.1);
+/// (&w * &w).sum().backward();
+/// optimizer.step();
+/// assert!(w.abs().max().item() < 1.0);
+/// ```
 pub struct Adam {
     memory: Memory,
     moments: Moments,
@@ -88,6 +128,16 @@ optimizer!(Adam, T, |optimizer, lr, steps, decay| {
 
 /// Adam with weight decay apart from the moments (Loshchilov and Hutter, 2017); the decay is
 /// 0.01 at first.
+///
+/// ```
+/// use d2l::{optim::AdamW, prelude::*};
+///
+/// let w = tensor([1.0, -1.0]).requires_grad();
+/// let mut optimizer = AdamW::new([&w], 0.1);
+/// (&w * &w).sum().backward();
+/// optimizer.step();
+/// assert!(w.abs().max().item() < 1.0);
+/// ```
 pub struct AdamW {
     memory: Memory,
     moments: Moments,
@@ -109,6 +159,16 @@ optimizer!(AdamW, T, |optimizer, lr, steps, decay| {
 
 /// Adam whose second moment moves by amounts of the size of the squared gradient only
 /// (Zaheer et al., 2018); both moments start at 10⁻⁶, as the authors' do.
+///
+/// ```
+/// use d2l::{optim::Yogi, prelude::*};
+///
+/// let w = tensor([1.0, -1.0]).requires_grad();
+/// let mut optimizer = Yogi::new([&w], 0.1);
+/// (&w * &w).sum().backward();
+/// optimizer.step();
+/// assert!(w.abs().max().item() < 1.0);
+/// ```
 pub struct Yogi {
     memory: Memory,
     moments: Moments,

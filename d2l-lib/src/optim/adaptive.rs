@@ -7,6 +7,16 @@ use super::{
 use crate::nn::Parameters;
 
 /// Adagrad (Duchi et al., 2011): divides by the root of the sum of all squared gradients.
+///
+/// ```
+/// use d2l::{optim::Adagrad, prelude::*};
+///
+/// let w = tensor([1.0, -1.0]).requires_grad();
+/// let mut optimizer = Adagrad::new([&w], 0.1);
+/// (&w * &w).sum().backward();
+/// optimizer.step();
+/// assert!(w.abs().max().item() < 1.0);
+/// ```
 pub struct Adagrad {
     memory: Memory,
     eps: f64,
@@ -14,12 +24,32 @@ pub struct Adagrad {
 
 impl Adagrad {
     /// The rule with learning rate `lr`.
+    ///
+    /// ```
+    /// use d2l::{optim::Adagrad, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = Adagrad::new([&w], 0.1);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     #[track_caller]
     pub fn new(parameters: impl Into<Parameters>, lr: f64) -> Adagrad {
         Adagrad { memory: Memory::new(parameters.into(), lr), eps: 1e-10 }
     }
 
     /// What is added to the divisor; 1e-10 at first.
+    ///
+    /// ```
+    /// use d2l::{optim::Adagrad, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = Adagrad::new([&w], 0.1).eps(1e-8);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     pub fn eps(mut self, eps: f64) -> Adagrad {
         self.eps = eps;
         self
@@ -37,6 +67,16 @@ optimizer!(Adagrad, T, |optimizer, lr, _steps, decay| {
 
 /// RMSProp (Tieleman and Hinton, 2012): divides by the root of a decaying mean of squared
 /// gradients.
+///
+/// ```
+/// use d2l::{optim::RmsProp, prelude::*};
+///
+/// let w = tensor([1.0, -1.0]).requires_grad();
+/// let mut optimizer = RmsProp::new([&w], 0.1);
+/// (&w * &w).sum().backward();
+/// optimizer.step();
+/// assert!(w.abs().max().item() < 1.0);
+/// ```
 pub struct RmsProp {
     memory: Memory,
     gamma: f64,
@@ -46,6 +86,16 @@ pub struct RmsProp {
 
 impl RmsProp {
     /// The rule with learning rate `lr` and a memory of `gamma` = 0.99.
+    ///
+    /// ```
+    /// use d2l::{optim::RmsProp, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = RmsProp::new([&w], 0.1);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     #[track_caller]
     pub fn new(parameters: impl Into<Parameters>, lr: f64) -> RmsProp {
         let memory = Memory::new(parameters.into(), lr);
@@ -53,18 +103,48 @@ impl RmsProp {
     }
 
     /// How slowly squared gradients are forgotten; 0.99 at first (PyTorch's `alpha`).
+    ///
+    /// ```
+    /// use d2l::{optim::RmsProp, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = RmsProp::new([&w], 0.1).gamma(0.9);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     pub fn gamma(mut self, gamma: f64) -> RmsProp {
         self.gamma = gamma;
         self
     }
 
     /// What is added to the divisor; 1e-8 at first.
+    ///
+    /// ```
+    /// use d2l::{optim::RmsProp, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = RmsProp::new([&w], 0.1).eps(1e-6);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     pub fn eps(mut self, eps: f64) -> RmsProp {
         self.eps = eps;
         self
     }
 
     /// Steps along a decaying sum of past scaled gradients.
+    ///
+    /// ```
+    /// use d2l::{optim::RmsProp, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = RmsProp::new([&w], 0.1).momentum(0.5);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     pub fn momentum(mut self, momentum: f64) -> RmsProp {
         self.momentum = momentum;
         self
@@ -84,6 +164,16 @@ optimizer!(RmsProp, T, |optimizer, lr, _steps, decay| {
 });
 
 /// Adadelta (Zeiler, 2012): the size of past changes takes the place of a learning rate.
+///
+/// ```
+/// use d2l::{optim::Adadelta, prelude::*};
+///
+/// let w = tensor([1.0, -1.0]).requires_grad();
+/// let mut optimizer = Adadelta::new([&w], 0.1);
+/// (&w * &w).sum().backward();
+/// optimizer.step();
+/// assert!(w.abs().max().item() < 1.0);
+/// ```
 pub struct Adadelta {
     memory: Memory,
     rho: f64,
@@ -92,18 +182,48 @@ pub struct Adadelta {
 
 impl Adadelta {
     /// The rule with steps multiplied by `lr`, usually 1.
+    ///
+    /// ```
+    /// use d2l::{optim::Adadelta, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = Adadelta::new([&w], 0.1);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     #[track_caller]
     pub fn new(parameters: impl Into<Parameters>, lr: f64) -> Adadelta {
         Adadelta { memory: Memory::new(parameters.into(), lr), rho: 0.9, eps: 1e-6 }
     }
 
     /// How slowly squares are forgotten; 0.9 at first.
+    ///
+    /// ```
+    /// use d2l::{optim::Adadelta, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = Adadelta::new([&w], 0.1).rho(0.95);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     pub fn rho(mut self, rho: f64) -> Adadelta {
         self.rho = rho;
         self
     }
 
     /// What is added to both squares; 1e-6 at first.
+    ///
+    /// ```
+    /// use d2l::{optim::Adadelta, prelude::*};
+    ///
+    /// let w = tensor([1.0, -1.0]).requires_grad();
+    /// let mut optimizer = Adadelta::new([&w], 0.1).eps(1e-4);
+    /// (&w * &w).sum().backward();
+    /// optimizer.step();
+    /// assert!(w.abs().max().item() < 1.0);
+    /// ```
     pub fn eps(mut self, eps: f64) -> Adadelta {
         self.eps = eps;
         self

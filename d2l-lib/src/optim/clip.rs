@@ -38,6 +38,15 @@ pub fn clip_grad_norm(parameters: impl Into<Parameters>, max_norm: f64) -> f64 {
 }
 
 /// Moves all elements of the gradients that lie outside ±`max` to these bounds.
+///
+/// ```
+/// use d2l::{optim::clip_grad_value, prelude::*};
+///
+/// let w = tensor([0.0, 0.0]).requires_grad();
+/// (&w * tensor([3.0, -0.5])).sum().backward();
+/// clip_grad_value([&w], 1.0);
+/// assert_eq!(w.grad().unwrap().to_vec(), [1.0, -0.5]);
+/// ```
 #[track_caller]
 pub fn clip_grad_value(parameters: impl Into<Parameters>, max: f64) {
     for gradient in gradients(&parameters.into()) {

@@ -34,6 +34,19 @@ pub use schedule::Schedule;
 pub use sgd::Sgd;
 
 /// A rule that changes parameters against their gradients.
+///
+/// ```
+/// use d2l::{optim::Sgd, prelude::*};
+///
+/// let w = tensor([1.0]).requires_grad();
+/// let mut optimizer = Sgd::new([&w], 0.5);
+/// optimizer.set_lr(0.25);
+/// w.sum().backward();
+/// optimizer.step();
+/// optimizer.zero_grad();
+/// assert_eq!((w.to_vec(), optimizer.lr()), (vec![0.75], 0.25));
+/// assert!(w.grad().is_none());
+/// ```
 pub trait Optimizer {
     /// Changes every parameter that has a gradient.
     fn step(&mut self);

@@ -8,6 +8,15 @@ use crate::nn::Parameters;
 
 /// Stochastic gradient descent: `w ← w - lr · g`, or with momentum
 /// `v ← momentum · v + g`, `w ← w - lr · v`.
+///
+/// ```
+/// use d2l::{optim::Sgd, prelude::*};
+///
+/// let w = tensor([1.0, 2.0]).requires_grad();
+/// w.sum().backward();
+/// Sgd::new([&w], 0.25).step();
+/// assert_eq!(w.to_vec(), [0.75, 1.75]);
+/// ```
 pub struct Sgd {
     memory: Memory,
     momentum: f64,
@@ -16,18 +25,51 @@ pub struct Sgd {
 
 impl Sgd {
     /// Plain descent with learning rate `lr`.
+    ///
+    /// # Panics
+    /// If a parameter is no leaf.
+    ///
+    /// ```
+    /// use d2l::{optim::Sgd, prelude::*};
+    ///
+    /// let w = tensor([1.0, 2.0]).requires_grad();
+    /// w.sum().backward();
+    /// Sgd::new([&w], 0.25).step();
+    /// assert_eq!(w.to_vec(), [0.75, 1.75]);
+    /// ```
     #[track_caller]
     pub fn new(parameters: impl Into<Parameters>, lr: f64) -> Sgd {
         Sgd { memory: Memory::new(parameters.into(), lr), momentum: 0.0, nesterov: false }
     }
 
     /// Steps along a decaying sum of past gradients.
+    ///
+    /// ```
+    /// use d2l::{optim::Sgd, prelude::*};
+    ///
+    /// let w = tensor([8.0]).requires_grad();
+    /// let mut optimizer = Sgd::new([&w], 1.0).momentum(0.5);
+    /// w.sum().backward();
+    /// optimizer.step();
+    /// optimizer.step();
+    /// assert_eq!(w.to_vec(), [8.0 - 1.0 - 1.5]);
+    /// ```
     pub fn momentum(mut self, momentum: f64) -> Sgd {
         self.momentum = momentum;
         self
     }
 
     /// Looks one step ahead along the momentum (Nesterov).
+    ///
+    /// ```
+    /// use d2l::{optim::Sgd, prelude::*};
+    ///
+    /// let w = tensor([8.0]).requires_grad();
+    /// let mut optimizer = Sgd::new([&w], 1.0).momentum(0.5).nesterov();
+    /// w.sum().backward();
+    /// optimizer.step();
+    /// assert_eq!(w.to_vec(), [8.0 - 1.5]);
+    /// ```
     pub fn nesterov(mut self) -> Sgd {
         self.nesterov = true;
         self

@@ -179,6 +179,15 @@ macro_rules! optimizer {
      $(if $condition:expr => $plain:expr, else)? $rule:block) => {
         impl $Name {
             /// Pulls the parameters towards 0.
+            ///
+            /// ```
+            #[doc = concat!("use d2l::{optim::", stringify!($Name), ", prelude::*};")]
+            ///
+            /// let w = tensor([1.0]).requires_grad();
+            /// (&w * 0.0).sum().backward();
+            #[doc = concat!(stringify!($Name), "::new([&w], 0.1).weight_decay(0.5).step();")]
+            /// assert!(w.item() < 1.0);
+            /// ```
             pub fn weight_decay(mut self, weight_decay: f64) -> $Name {
                 self.memory.weight_decay = weight_decay;
                 self
@@ -186,6 +195,16 @@ macro_rules! optimizer {
 
             /// Only the parameters whose name `decays` accepts have the weight decay:
             /// `.weight_decay_only(|name| name.ends_with("weight"))`.
+            ///
+            /// ```
+            #[doc = concat!("use d2l::{optim::", stringify!($Name), ", prelude::*};")]
+            ///
+            /// let w = tensor([1.0]).requires_grad();
+            /// (&w * 0.0).sum().backward();
+            #[doc = concat!("let rule = ", stringify!($Name), "::new([&w], 0.1).weight_decay(0.5);")]
+            /// rule.weight_decay_only(|name| name.ends_with("weight")).step();
+            /// assert!((w.item() - 1.0).abs() < 1e-3, "it is named 0");
+            /// ```
             pub fn weight_decay_only(mut self, decays: fn(&str) -> bool) -> $Name {
                 self.memory.decay_only(decays);
                 self

@@ -26,6 +26,12 @@ impl Tensor {
     }
 
     /// The error function of every element: `2/√π ∫₀ˣ exp(-t²) dt`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(tensor([0.0, 1.0]).erf().allclose(&tensor([0.0, 0.842_700_8])));
+    /// ```
     #[track_caller]
     pub fn erf(&self) -> Tensor {
         let slope = |x: f64| std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
@@ -33,6 +39,12 @@ impl Tensor {
     }
 
     /// `x · sigmoid(x)`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(tensor([0.0, 1.0]).silu().allclose(&tensor([0.0, 0.731_058_6])));
+    /// ```
     #[track_caller]
     pub fn silu(&self) -> Tensor {
         let slope = |x: f64| logistic(x) * (1.0 + x * (1.0 - logistic(x)));
@@ -40,12 +52,24 @@ impl Tensor {
     }
 
     /// `ln(1 + exp(x))`, without overflow.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(tensor([0.0, 1000.0]).softplus().allclose(&tensor([0.693_147_2, 1000.0])));
+    /// ```
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
         self.curve("softplus", |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), logistic)
     }
 
     /// `x` where it is positive, else `slope · x`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([-2.0, 3.0]).leaky_relu(0.5).to_vec(), [-1.0, 3.0]);
+    /// ```
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor {
         let factor = move |x: f64| if x > 0.0 { 1.0 } else { slope };
@@ -53,9 +77,19 @@ impl Tensor {
     }
 
     /// `x` where it is positive, else `exp(x) - 1`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(tensor([-1.0, 3.0]).elu().allclose(&tensor([-0.632_120_6, 3.0])));
+    /// ```
     #[track_caller]
     pub fn elu(&self) -> Tensor {
-        self.curve("elu", |x| if x > 0.0 { x } else { x.exp_m1() }, |x| x.min(0.0).exp())
+        self.curve(
+            "elu",
+            |x| if x > 0.0 { x } else { x.exp_m1() },
+            |x| if x > 0.0 { 1.0 } else { x.exp() },
+        )
     }
 }
 

@@ -16,6 +16,14 @@ use crate::{
 
 /// An operand: a tensor or a number. A number takes the dtype of the tensor it meets, except
 /// that a float makes integers `f32` and an integer makes bools `i64`.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = tensor([1.0, 3.0]);
+/// assert_eq!(x.maximum(2).to_vec(), [2.0, 3.0]);
+/// assert_eq!(x.maximum(&tensor([5.0, 0.0])).to_vec(), [5.0, 3.0]);
+/// ```
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A tensor.
@@ -225,6 +233,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If an integer is to be raised to a negative integer.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([2.0, 3.0]).pow(2).to_vec(), [4.0, 9.0]);
+    /// assert_eq!(tensor([2, 3]).pow(&tensor([3, 1])).to_vec_i64(), [8, 3]);
+    /// ```
     #[track_caller]
     pub fn pow(&self, exponent: impl Into<Value>) -> Tensor {
         let exponent = exponent.into();
@@ -245,13 +260,25 @@ impl Tensor {
                 let slope = &b * a.pow(&b - 1);
                 g * Tensor::where_(&b.eq(0), 0.0, slope)
             });
-            edge!(tape, b, [a, out], |g| {
-                g * Tensor::where_(&out.eq(0), 0.0, &out * a.ln())
+            edge!(tape, b, [a, b, out], |g| {
+                // 0 to a power is 0 beside the power too, where the logarithm is infinite.
+                let slope = &out * a.ln();
+                let rest = Tensor::where_(&b.ge(0), 0.0, &slope);
+                g * Tensor::where_(&a.eq(0), rest, slope)
             });
         })
     }
 
     /// The greater of every two elements; NaN if one is.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1.0, 4.0]).maximum(&tensor([2.0, 3.0])).to_vec(), [2.0, 4.0]);
+    /// ```
     #[track_caller]
     pub fn maximum(&self, other: impl Into<Value>) -> Tensor {
         let (a, b, shape) = meet("maximum", self, other.into(), number);
@@ -260,6 +287,15 @@ impl Tensor {
     }
 
     /// The smaller of every two elements; NaN if one is.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1.0, 4.0]).minimum(&tensor([2.0, 3.0])).to_vec(), [1.0, 3.0]);
+    /// ```
     #[track_caller]
     pub fn minimum(&self, other: impl Into<Value>) -> Tensor {
         let (a, b, shape) = meet("minimum", self, other.into(), number);
@@ -271,6 +307,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If `condition` is no bool tensor, or the shapes do not broadcast.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([-1.0, 2.0]);
+    /// assert_eq!(Tensor::where_(&x.gt(0), &x, 0.0).to_vec(), [0.0, 2.0]);
+    /// ```
     #[track_caller]
     pub fn where_(
         condition: &Tensor,

@@ -18,27 +18,94 @@ macro_rules! comparisons {
 
 comparisons! {
     /// Where elements are equal to those of `other`, a tensor or a number.
+///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([1.0, 2.0, 3.0]).eq(2.0).to_vec_bool(), [false, true, false]);
+/// ```
     eq: ==;
     /// Where elements differ from those of `other`, a tensor or a number.
+///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([1.0, 2.0, 3.0]).ne(2.0).to_vec_bool(), [true, false, true]);
+/// ```
     ne: !=;
     /// Where elements are less than those of `other`, a tensor or a number.
+///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([1.0, 2.0, 3.0]).lt(2.0).to_vec_bool(), [true, false, false]);
+/// ```
     lt: <;
     /// Where elements are at most those of `other`, a tensor or a number.
+///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([1.0, 2.0, 3.0]).le(2.0).to_vec_bool(), [true, true, false]);
+/// ```
     le: <=;
     /// Where elements are greater than those of `other`, a tensor or a number.
+///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([1.0, 2.0, 3.0]).gt(2.0).to_vec_bool(), [false, false, true]);
+/// ```
     gt: >;
     /// Where elements are at least those of `other`, a tensor or a number.
+///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([1.0, 2.0, 3.0]).ge(2.0).to_vec_bool(), [false, true, true]);
+/// ```
     ge: >=;
 }
 
 impl Tensor {
     /// Whether both have one shape and the same elements.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(tensor([1, 2]).equal(&tensor([1, 2])) && !tensor([1, 2]).equal(&tensor([[1, 2]])));
+    /// ```
     pub fn equal(&self, other: &Tensor) -> bool {
         self.shape() == other.shape() && self.eq(other).all()
     }
 
     /// Whether both have one shape and elements that differ by at most 10⁻⁸ and 10⁻⁵ of
     /// their size. NaN is close to nothing.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(tensor([1.0]).allclose(&tensor([1.000_001])));
+    /// assert!(!tensor([1.0]).allclose(&tensor([1.001])));
+    /// ```
     pub fn allclose(&self, other: &Tensor) -> bool {
         const RELATIVE: f64 = 1e-5;
         const ABSOLUTE: f64 = 1e-8;

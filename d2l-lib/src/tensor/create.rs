@@ -11,6 +11,13 @@ use crate::{
 
 /// A range of integers (an `i64` tensor) or of floats (an `f32` tensor), as
 /// [`Tensor::arange`] takes it.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(Tensor::arange(0..3).dtype(), DType::I64);
+/// assert_eq!(Tensor::arange(0.0..3.0).dtype(), DType::F32);
+/// ```
 pub trait ArangeBounds {
     /// The numbers from the start on, one apart, below the end.
     #[doc(hidden)]
@@ -48,18 +55,37 @@ impl ArangeBounds for Range<f32> {
 
 impl Tensor {
     /// `f32` zeros.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::zeros([2, 2]).to_vec(), [0.0; 4]);
+    /// ```
     #[track_caller]
     pub fn zeros(shape: impl Into<Shape>) -> Tensor {
         constant(shape.into(), DType::F32, Value::Float(0.0))
     }
 
     /// `f32` ones.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::ones(3).to_vec(), [1.0; 3]);
+    /// ```
     #[track_caller]
     pub fn ones(shape: impl Into<Shape>) -> Tensor {
         constant(shape.into(), DType::F32, Value::Float(1.0))
     }
 
     /// One value everywhere: an `f32` tensor of a float, `i64` of an integer, else `bool`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::full([2], 0.5).to_vec(), [0.5, 0.5]);
+    /// assert_eq!(Tensor::full([2], 7).dtype(), DType::I64);
+    /// ```
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: impl Into<Value>) -> Tensor {
         let value = value.into();
@@ -68,18 +94,36 @@ impl Tensor {
     }
 
     /// Zeros in the shape and type of this tensor.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([[1, 2]]).zeros_like().to_vec_i64(), [0, 0]);
+    /// ```
     #[track_caller]
     pub fn zeros_like(&self) -> Tensor {
         constant(self.layout.shape, self.dtype(), Value::Float(0.0))
     }
 
     /// Ones in the shape and type of this tensor.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([[5, 2]]).ones_like().to_vec_i64(), [1, 1]);
+    /// ```
     #[track_caller]
     pub fn ones_like(&self) -> Tensor {
         constant(self.layout.shape, self.dtype(), Value::Float(1.0))
     }
 
     /// The `f32` identity matrix with `n` rows.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::eye(2).to_vec(), [1.0, 0.0, 0.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn eye(n: usize) -> Tensor {
         let mut values = vec![0.0_f32; n * n];
@@ -88,6 +132,13 @@ impl Tensor {
     }
 
     /// The numbers of a range, one apart: `0..12` gives `i64`, `0.0..12.0` gives `f32`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::arange(2..5).to_vec_i64(), [2, 3, 4]);
+    /// assert_eq!(Tensor::arange(0.0..2.0).to_vec(), [0.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn arange(range: impl ArangeBounds) -> Tensor {
         range.arange()
@@ -97,6 +148,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If `step` is zero or leads away from `end`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::arange_step(1.0, 0.0, -0.25).to_vec(), [1.0, 0.75, 0.5, 0.25]);
+    /// ```
     #[track_caller]
     pub fn arange_step(start: f64, end: f64, step: f64) -> Tensor {
         let count = ((end - start) / step).ceil();
@@ -111,6 +168,12 @@ impl Tensor {
     }
 
     /// `count` evenly spaced `f32` numbers from `start` to `end`, both included.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::linspace(0.0, 1.0, 5).to_vec(), [0.0, 0.25, 0.5, 0.75, 1.0]);
+    /// ```
     #[track_caller]
     pub fn linspace(start: f64, end: f64, count: usize) -> Tensor {
         let step = (end - start) / (count.max(2) - 1) as f64;
@@ -123,12 +186,25 @@ impl Tensor {
     }
 
     /// `f32` numbers from the normal distribution with mean 0 and variance 1.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(Tensor::randn(10_000).mean().item().abs() < 0.1);
+    /// ```
     #[track_caller]
     pub fn randn(shape: impl Into<Shape>) -> Tensor {
         Tensor::normal(0.0, 1.0, shape)
     }
 
     /// `f32` numbers from the normal distribution.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::normal(5.0, 0.5, 10_000);
+    /// assert!((x.mean().item() - 5.0).abs() < 0.1 && (x.std().item() - 0.5).abs() < 0.1);
+    /// ```
     #[track_caller]
     pub fn normal(mean: f64, std: f64, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
@@ -137,6 +213,13 @@ impl Tensor {
     }
 
     /// `f32` numbers evenly spread over `[0, 1)`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::rand([2, 50]);
+    /// assert!(x.min().item() >= 0.0 && x.max().item() < 1.0);
+    /// ```
     #[track_caller]
     pub fn rand(shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
@@ -147,6 +230,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If the range is empty.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let dice = Tensor::randint(1..7, [10]);
+    /// assert!(dice.min().item() >= 1.0 && dice.max().item() <= 6.0);
+    /// ```
     #[track_caller]
     pub fn randint(range: Range<i64>, shape: impl Into<Shape>) -> Tensor {
         assert!(!range.is_empty(), "randint: no number lies in {range:?}");
@@ -155,6 +245,12 @@ impl Tensor {
     }
 
     /// The `i64` numbers `0..n` in random order.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::randperm(5).sort(0).to_vec_i64(), [0, 1, 2, 3, 4]);
+    /// ```
     #[track_caller]
     pub fn randperm(n: usize) -> Tensor {
         Tensor::new(random::permutation(n), Shape::new(&[n]))

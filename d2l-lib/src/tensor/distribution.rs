@@ -69,6 +69,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If `rate` is not positive.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::exponential(2.0, 10_000);
+    /// assert!(x.min().item() >= 0.0 && (x.mean().item() - 0.5).abs() < 0.1);
+    /// ```
     #[track_caller]
     pub fn exponential(rate: f64, shape: impl Into<Shape>) -> Tensor {
         assert!(rate > 0.0, "exponential: a rate of {rate} is not positive");
@@ -83,10 +90,22 @@ impl Tensor {
     ///
     /// # Panics
     /// If an element is negative or not finite.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::full([10_000], 3.0).poisson();
+    /// assert!(x.equal(&x.floor()) && (x.mean().item() - 3.0).abs() < 0.2);
+    /// ```
     #[track_caller]
     pub fn poisson(&self) -> Tensor {
+        let rates = self.to_vec_f64();
+        if let Some(rate) =
+            rates.iter().find(|rate| !(0.0..f64::INFINITY).contains(*rate))
+        {
+            panic!("poisson: a rate cannot be {rate}");
+        }
         let draw = |rate: f64| -> f64 {
-            assert!(rate >= 0.0 && rate.is_finite(), "poisson: a rate cannot be {rate}");
             // Arrivals before time `rate`; in pieces, because exp(-rate) underflows.
             let (mut count, mut left) = (0.0, rate);
             while left > 0.0 {
@@ -105,12 +124,22 @@ impl Tensor {
             }
             count
         };
-        let drawn: Vec<f64> = self.to_vec_f64().into_iter().map(draw).collect();
+        let drawn: Vec<f64> = rates.into_iter().map(draw).collect();
         let dtype = self.dtype().to_float();
         Tensor::new(drawn, self.layout.shape).to_dtype(dtype)
     }
 
     /// The slices along the first axis in random order.
+    ///
+    /// # Panics
+    /// If there is no axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::arange(0..10);
+    /// assert!(x.shuffle().sort(0).equal(&x));
+    /// ```
     #[track_caller]
     pub fn shuffle(&self) -> Tensor {
         self.index_select(0, &Tensor::randperm(self.len_of(0)))

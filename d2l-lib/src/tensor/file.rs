@@ -19,6 +19,13 @@ use crate::{
 };
 
 /// Why a file could not be read or written.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let error = Tensor::load("no such file.npy").unwrap_err();
+/// assert!(error.to_string().contains("no such file.npy"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
@@ -85,6 +92,15 @@ impl Tensor {
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, or holds something else.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let path = std::env::temp_dir().join("d2l-doc-load.npy");
+    /// tensor([1.0, 2.0]).save(&path)?;
+    /// assert_eq!(Tensor::load(&path)?.to_vec(), [1.0, 2.0]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn load(path: impl AsRef<Path>) -> Result<Tensor, FileError> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(FileError::io(path))?;
@@ -117,6 +133,15 @@ impl Tensor {
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, or holds something else.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let path = std::env::temp_dir().join("d2l-doc-load.safetensors");
+    /// Tensor::save_named(&path, &[("x", &tensor([1.0, 2.0]))])?;
+    /// assert_eq!(Tensor::load_named(&path)?["x"].to_vec(), [1.0, 2.0]);
+    /// # Ok::<(), d2l::FileError>(())
+    /// ```
     pub fn load_named(
         path: impl AsRef<Path>,
     ) -> Result<BTreeMap<String, Tensor>, FileError> {

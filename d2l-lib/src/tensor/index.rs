@@ -20,6 +20,13 @@ use crate::{
 ///
 /// Made from a number, a range (`1..3`, `..-1`, `..`), or a tensor: of positions (`i64`), or
 /// a mask (`bool`, over as many axes as the mask has).
+///
+/// ```
+/// use d2l::{AxisIndex, prelude::*};
+///
+/// let x = Tensor::arange(0..6);
+/// assert_eq!(x.i(AxisIndex::from(1..)).to_vec_i64(), [1, 2, 3, 4, 5]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct AxisIndex(Kind);
 
@@ -36,6 +43,13 @@ impl AxisIndex {
     ///
     /// # Panics
     /// If this is no range, or `step` is 0.
+    ///
+    /// ```
+    /// use d2l::{AxisIndex, prelude::*};
+    ///
+    /// let x = Tensor::arange(0..6);
+    /// assert_eq!(x.i(AxisIndex::from(1..).step_by(2)).to_vec_i64(), [1, 3, 5]);
+    /// ```
     #[track_caller]
     pub fn step_by(self, step: usize) -> AxisIndex {
         match self.0 {
@@ -49,6 +63,14 @@ impl AxisIndex {
 
 /// What to take of the axes of a tensor, from the first on: one [`AxisIndex`], or a tuple of
 /// up to six.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = Tensor::arange(0..6).reshape([2, 3]);
+/// assert_eq!(x.i((1, -1)).item(), 5.0);
+/// assert_eq!(x.i((.., 1)).to_vec_i64(), [1, 4]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Index(Vec<AxisIndex>);
 
@@ -171,6 +193,15 @@ impl Tensor {
     /// # Panics
     /// Where `i` does, and if the shape of `value` does not fit, or a gradient would have to
     /// flow through the write.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// x.set((.., 0), 1.0);
+    /// x.set(x.eq(0.0), 5.0);
+    /// assert_eq!(x.to_vec(), [1.0, 5.0, 5.0, 1.0, 5.0, 5.0]);
+    /// ```
     #[track_caller]
     pub fn set(&self, index: impl Into<Index>, value: impl Into<Value>) {
         let (selection, value) =
@@ -188,10 +219,19 @@ impl Tensor {
 
     /// The positions of the elements that are not 0, one row for each, one column for each
     /// axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[0, 7], [8, 0]]);
+    /// assert_eq!(x.nonzero().to_vec_i64(), [0, 1, 1, 0]);
+    /// ```
     #[track_caller]
     pub fn nonzero(&self) -> Tensor {
         let columns = nonzero_columns(self);
-        let rows = columns.first().map_or(0, Vec::len);
+        // A number has no axes; it is one position without coordinates, or none.
+        let number = || self.to_vec_bool().into_iter().filter(|is| *is).count();
+        let rows = columns.first().map_or_else(number, Vec::len);
         let positions =
             (0..rows).flat_map(|i| columns.iter().map(move |column| column[i]));
         Tensor::new(positions.collect::<Vec<i64>>(), Shape::new(&[rows, self.ndim()]))

@@ -13,18 +13,54 @@ use crate::{
 
 impl Tensor {
     /// Writes `value` everywhere.
+    ///
+    /// # Panics
+    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
+    /// to flow through the write.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::ones([2, 2]);
+    /// x.i(0).fill_(5.0);
+    /// assert_eq!(x.to_vec(), [5.0, 5.0, 1.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn fill_(&self, value: impl Into<Value>) {
         self.write("fill_", value.into());
     }
 
     /// Takes over the elements of `source`, which broadcasts and is converted.
+    ///
+    /// # Panics
+    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
+    /// to flow through the write.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::ones([2, 2]);
+    /// x.copy_(&tensor([3.0, 4.0]));
+    /// assert_eq!(x.to_vec(), [3.0, 4.0, 3.0, 4.0]);
+    /// ```
     #[track_caller]
     pub fn copy_(&self, source: &Tensor) {
         self.write("copy_", source.into());
     }
 
     /// Adds `other`, a tensor or a number, which broadcasts.
+    ///
+    /// # Panics
+    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
+    /// to flow through the write.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]);
+    /// x.add_(2.0);
+    /// assert_eq!(x.to_vec(), [3.0, 4.0]);
+    /// ```
     #[track_caller]
     pub fn add_(&self, other: impl Into<Value>) {
         let other = self.source("add_", other.into());
@@ -32,6 +68,18 @@ impl Tensor {
     }
 
     /// Subtracts `other`, a tensor or a number, which broadcasts.
+    ///
+    /// # Panics
+    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
+    /// to flow through the write.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]);
+    /// x.sub_(2.0);
+    /// assert_eq!(x.to_vec(), [-1.0, 0.0]);
+    /// ```
     #[track_caller]
     pub fn sub_(&self, other: impl Into<Value>) {
         let other = self.source("sub_", other.into());
@@ -39,6 +87,18 @@ impl Tensor {
     }
 
     /// Multiplies by `other`, a tensor or a number, which broadcasts.
+    ///
+    /// # Panics
+    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
+    /// to flow through the write.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]);
+    /// x.mul_(2.0);
+    /// assert_eq!(x.to_vec(), [2.0, 4.0]);
+    /// ```
     #[track_caller]
     pub fn mul_(&self, other: impl Into<Value>) {
         let other = self.factor("mul_", other.into());
@@ -49,6 +109,14 @@ impl Tensor {
     ///
     /// # Panics
     /// If this is no float tensor: integers cannot hold the quotients.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]);
+    /// x.div_(2.0);
+    /// assert_eq!(x.to_vec(), [0.5, 1.0]);
+    /// ```
     #[track_caller]
     pub fn div_(&self, other: impl Into<Value>) {
         let other = self.factor("div_", other.into());

@@ -23,6 +23,9 @@ impl Tensor {
 
     /// The elements `times` times, one copy behind the other along `axis`.
     ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///
@@ -37,6 +40,9 @@ impl Tensor {
 
     /// Every slice along `axis` `times` times, copies side by side.
     ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///
@@ -50,6 +56,9 @@ impl Tensor {
     }
 
     /// The slices along `axis` in reverse order.
+    ///
+    /// # Panics
+    /// If there is no such axis.
     ///
     /// ```
     /// use d2l::prelude::*;

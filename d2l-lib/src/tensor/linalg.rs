@@ -32,6 +32,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If one is no matrix, or the inner lengths differ.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 2.0], [3.0, 4.0]]);
+    /// assert_eq!(x.mm(&Tensor::eye(2)).to_vec(), [1.0, 2.0, 3.0, 4.0]);
+    /// ```
     #[track_caller]
     pub fn mm(&self, rhs: &Tensor) -> Tensor {
         self.expect_axes("mm", 2, rhs, 2);
@@ -42,6 +49,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes are not `[m, k]` and `[k]`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 2.0], [3.0, 4.0]]);
+    /// assert_eq!(x.mv(&tensor([1.0, 10.0])).to_vec(), [21.0, 43.0]);
+    /// ```
     #[track_caller]
     pub fn mv(&self, rhs: &Tensor) -> Tensor {
         self.expect_axes("mv", 2, rhs, 1);
@@ -52,6 +66,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If one is no vector, or the lengths differ.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1.0, 2.0]).dot(&tensor([3.0, 4.0])).item(), 11.0);
+    /// ```
     #[track_caller]
     pub fn dot(&self, rhs: &Tensor) -> Tensor {
         self.expect_axes("dot", 1, rhs, 1);
@@ -62,6 +82,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If one is no vector.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1.0, 2.0]).outer(&tensor([3.0, 4.0])).to_vec(), [3.0, 4.0, 6.0, 8.0]);
+    /// ```
     #[track_caller]
     pub fn outer(&self, rhs: &Tensor) -> Tensor {
         self.expect_axes("outer", 1, rhs, 1);

@@ -116,42 +116,101 @@ impl Tensor {
     }
 
     /// The lengths of the axes.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert_eq!(x.shape(), [2, 3]);
+    /// ```
     pub fn shape(&self) -> &[usize] {
         &self.layout.shape
     }
 
     /// The length of one axis; negative axes count from the end.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert_eq!((x.len_of(0), x.len_of(-1)), (2, 3));
+    /// ```
     #[track_caller]
     pub fn len_of(&self, axis: i64) -> usize {
         self.shape()[axis_of("len_of", axis, self.ndim())]
     }
 
     /// The number of elements.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert_eq!(x.numel(), 6);
+    /// ```
     pub fn numel(&self) -> usize {
         self.layout.shape.numel()
     }
 
     /// The number of axes.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert_eq!(x.ndim(), 2);
+    /// ```
     pub fn ndim(&self) -> usize {
         self.layout.shape.len()
     }
 
     /// The type of the elements.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert_eq!(x.dtype(), DType::F32);
+    /// ```
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
     /// Where the elements are.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert_eq!(x.device(), Device::Cpu);
+    /// ```
     pub fn device(&self) -> Device {
         Device::Cpu
     }
 
     /// Whether both are looks at the same memory, so that writing one can change the other.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert!(x.same_storage(&x.t()) && !x.same_storage(&x.copy()));
+    /// ```
     pub fn same_storage(&self, other: &Tensor) -> bool {
         self.storage.is(&other.storage)
     }
 
     /// Whether the elements lie row after row in memory, nothing between.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 3]);
+    /// assert!(x.is_contiguous() && !x.t().is_contiguous());
+    /// ```
     pub fn is_contiguous(&self) -> bool {
         self.layout.is_contiguous()
     }
@@ -160,6 +219,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is not exactly one element.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([[2.5]]).item(), 2.5);
+    /// ```
     #[track_caller]
     pub fn item(&self) -> f64 {
         assert!(
@@ -172,26 +237,56 @@ impl Tensor {
     }
 
     /// The elements, row after row, as `f32`, whatever the dtype.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([[1, 2], [3, 4]]).t().to_vec(), [1.0, 3.0, 2.0, 4.0]);
+    /// ```
     pub fn to_vec(&self) -> Vec<f32> {
         self.elements(|value| value as f32, |value| value as f32)
     }
 
     /// The elements, row after row, as `f64`, whatever the dtype.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor_f64([0.1]).to_vec_f64(), [0.1]);
+    /// ```
     pub fn to_vec_f64(&self) -> Vec<f64> {
         self.elements(|value| value, |value| value as f64)
     }
 
     /// The elements, row after row, as `i64`; of floats the whole part.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1.9, -1.9]).to_vec_i64(), [1, -1]);
+    /// ```
     pub fn to_vec_i64(&self) -> Vec<i64> {
         self.elements(|value| value as i64, |value| value)
     }
 
     /// The elements, row after row, as `u8`; of floats the whole part.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([7, 200]).to_vec_u8(), [7, 200]);
+    /// ```
     pub fn to_vec_u8(&self) -> Vec<u8> {
         self.elements(|value| value as u8, |value| value as u8)
     }
 
     /// The elements, row after row, as `bool`: whether they differ from 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([0.0, 0.5]).to_vec_bool(), [false, true]);
+    /// ```
     pub fn to_vec_bool(&self) -> Vec<bool> {
         self.elements(|value| value != 0.0, |value| value != 0)
     }
@@ -218,6 +313,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If `T` is not the type of the elements.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([1, 2]).to_vec_of::<i64>(), [1, 2]);
+    /// ```
     #[track_caller]
     pub fn to_vec_of<T: Element>(&self) -> Vec<T> {
         assert!(
@@ -239,6 +340,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If `T` is not the type of the elements.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let array = tensor([[1.0, 2.0], [3.0, 4.0]]).to_ndarray::<f32>();
+    /// assert_eq!(array[[1, 0]], 3.0);
+    /// ```
     #[track_caller]
     pub fn to_ndarray<T: Element>(&self) -> ndarray::ArrayD<T> {
         ndarray::ArrayD::from_shape_vec(self.shape(), self.to_vec_of())
@@ -309,6 +417,13 @@ impl Tensor {
     }
 
     /// The tensor with the elements of an `ndarray`, in its shape.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let array = ndarray::array![[1.0_f32, 2.0], [3.0, 4.0]];
+    /// assert_eq!(Tensor::from_ndarray(&array).shape(), [2, 2]);
+    /// ```
     #[track_caller]
     pub fn from_ndarray<T: Element, D: ndarray::Dimension>(
         array: &ndarray::Array<T, D>,

@@ -8,6 +8,13 @@ use crate::shape::Shape;
 ///
 /// `F` is the type of floats. It is what lets `tensor([1.0, 2.0])` hold `f32`: that is the
 /// only float type that [`tensor`] knows, so it is the one Rust takes for the literals.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!(tensor([[1.0], [2.0]]).shape(), [2, 1]);
+/// assert_eq!(tensor(vec![1, 2]).dtype(), DType::I64);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "no tensor can be made from `{Self}` here",
     note = "`tensor` makes f32, i64, u8 and bool tensors",

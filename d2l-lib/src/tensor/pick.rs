@@ -55,6 +55,14 @@ impl Tensor {
     /// # Panics
     /// Where [`gather`](Tensor::gather) does, and if the shapes of `source` and `index`
     /// differ.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([1, 3]);
+    /// let y = x.scatter_add(1, &tensor([[0, 2, 2]]), &tensor([[1.0, 2.0, 3.0]]));
+    /// assert_eq!(y.to_vec(), [1.0, 0.0, 5.0]);
+    /// ```
     #[track_caller]
     pub fn scatter_add(&self, axis: i64, index: &Tensor, source: &Tensor) -> Tensor {
         assert!(
@@ -81,6 +89,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If `index` is no vector of integers, or names a position outside.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.index_select(1, &tensor([2, 0])).to_vec_i64(), [3, 1, 6, 4]);
+    /// ```
     #[track_caller]
     pub fn index_select(&self, axis: i64, index: &Tensor) -> Tensor {
         let axis = axis_of("index_select", axis, self.ndim());
@@ -103,6 +118,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If a number is no row.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let table = tensor([[1.0, 2.0], [3.0, 4.0]]);
+    /// assert_eq!(table.embedding(&tensor([1, 0, 1])).shape(), [3, 2]);
+    /// ```
     #[track_caller]
     pub fn embedding(&self, index: &Tensor) -> Tensor {
         self.rows("embedding", index)
@@ -120,6 +142,7 @@ impl Tensor {
             let values = table.storage.read::<T>();
             let values = &values[table.layout.offset..];
             Tensor::filled(shape, |out: &mut [T]| {
+                // Not called where there is nothing to fill, so the width is not 0.
                 threads::rows_mut(out, width, GRAIN.div_ceil(width), &|first, out| {
                     for (&row, out) in rows[first..].iter().zip(out.chunks_exact_mut(width)) {
                         out.copy_from_slice(&values[row * width..][..width]);
@@ -207,6 +230,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If `mask` is no bool tensor, or the shapes do not broadcast.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, -2.0]);
+    /// assert_eq!(x.masked_fill(&x.lt(0), 9.0).to_vec(), [1.0, 9.0]);
+    /// ```
     #[track_caller]
     pub fn masked_fill(&self, mask: &Tensor, value: impl Into<Value>) -> Tensor {
         Tensor::where_(mask, value, self)
@@ -217,6 +247,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are less than two axes.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::ones([2, 2]).tril(0).to_vec(), [1.0, 0.0, 1.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn tril(&self, diagonal: i64) -> Tensor {
         self.triangle("tril", |row, column| column <= row + diagonal)
@@ -227,6 +263,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are less than two axes.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::ones([2, 2]).triu(1).to_vec(), [0.0, 1.0, 0.0, 0.0]);
+    /// ```
     #[track_caller]
     pub fn triu(&self, diagonal: i64) -> Tensor {
         self.triangle("triu", |row, column| column >= row + diagonal)
@@ -254,15 +296,17 @@ fn positions(op: &str, index: &Tensor, length: usize, shape: &[usize]) -> Vec<us
         matches!(dtype, DType::I64 | DType::U8),
         "{op}: positions are whole numbers, not {dtype}"
     );
-    let check = |at: i64| {
-        let from_start = if at < 0 { at + length as i64 } else { at };
+    // A loop and no closure, which would hide the caller's line from the panic.
+    let mut positions = index.to_vec_i64();
+    for at in &mut positions {
+        let from_start = if *at < 0 { *at + length as i64 } else { *at };
         assert!(
             (0..length as i64).contains(&from_start),
             "{op}: position {at} is outside an axis of length {length} of shape {shape:?}"
         );
-        from_start as usize
-    };
-    index.to_vec_i64().into_iter().map(check).collect()
+        *at = from_start;
+    }
+    positions.into_iter().map(|at| at as usize).collect()
 }
 
 /// Adds `values` to the elements at `places` of `x`, which lies row after row in storage of

@@ -45,18 +45,60 @@ macro_rules! float_functions {
 
 float_functions! {
     /// *e* to the power of every element.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert!(tensor([0.0, 1.0]).exp().allclose(&tensor([1.0, 2.718_281_7])));
+/// ```
     exp: |x| Float::exp(x), Output |y, g| g * y;
     /// The natural logarithm of every element.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert!(tensor([1.0, 2.0]).ln().allclose(&tensor([0.0, 0.693_147_2])));
+/// ```
     ln: |x| Float::ln(x), Input |x, g| g / x;
     /// The square root of every element.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert!(tensor([4.0, 9.0]).sqrt().allclose(&tensor([2.0, 3.0])));
+/// ```
     sqrt: |x| Float::sqrt(x), Output |y, g| g / (y + y);
     /// The sine of every element, in radians.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert!(tensor([0.0, 1.0]).sin().allclose(&tensor([0.0, 0.841_471])));
+/// ```
     sin: |x| x.sin(), Input |x, g| g * x.cos();
     /// The cosine of every element, in radians.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert!(tensor([0.0, 1.0]).cos().allclose(&tensor([1.0, 0.540_302_3])));
+/// ```
     cos: |x| x.cos(), Input |x, g| -(g * x.sin());
     /// The hyperbolic tangent of every element.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert!(tensor([0.0, 1.0]).tanh().allclose(&tensor([0.0, 0.761_594_2])));
+/// ```
     tanh: |x| Float::tanh(x), Output |y, g| g * (1.0 - y * y);
     /// `1 / (1 + exp(-x))` for every element, without overflow.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert!(tensor([0.0, -1000.0]).sigmoid().allclose(&tensor([0.5, 0.0])));
+/// ```
     sigmoid: |x| Float::sigmoid(x), Output |y, g| g * y * (1.0 - y);
     /// The Gaussian error linear unit: every element times the probability that a standard
     /// normal number is below it.
@@ -83,6 +125,12 @@ fn number(x: &Tensor) -> Tensor {
 
 impl Tensor {
     /// Every element without its sign.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([-2.0, 3.0]).abs().to_vec(), [2.0, 3.0]);
+    /// ```
     #[track_caller]
     pub fn abs(&self) -> Tensor {
         let x = number(self);
@@ -96,6 +144,12 @@ impl Tensor {
     }
 
     /// Every element, or 0 where it is negative.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([-2.0, 3.0]).relu().to_vec(), [0.0, 3.0]);
+    /// ```
     #[track_caller]
     pub fn relu(&self) -> Tensor {
         let x = number(self);
@@ -115,6 +169,12 @@ impl Tensor {
     }
 
     /// −1, 0 or 1: the sign of every element. Its gradient is 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([-2.0, 0.0, 3.0]).sign().to_vec(), [-1.0, 0.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn sign(&self) -> Tensor {
         let x = number(self);
@@ -126,6 +186,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If `low` is greater than `high`.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([-2.0, 0.5, 3.0]).clamp(-1.0, 1.0).to_vec(), [-1.0, 0.5, 1.0]);
+    /// ```
     #[track_caller]
     pub fn clamp(&self, low: f64, high: f64) -> Tensor {
         assert!(low <= high, "clamp: no number lies between {low} and {high}");
@@ -145,6 +211,12 @@ impl Tensor {
     }
 
     /// Every element rounded down to a whole number. Its gradient is 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([-1.5, 1.5]).floor().to_vec(), [-2.0, 1.0]);
+    /// ```
     #[track_caller]
     pub fn floor(&self) -> Tensor {
         self.rounded("floor", f64::floor)
@@ -152,6 +224,12 @@ impl Tensor {
 
     /// Every element rounded to the nearest whole number, halves to the even one. Its
     /// gradient is 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([0.5, 1.5, -1.6]).round().to_vec(), [0.0, 2.0, -2.0]);
+    /// ```
     #[track_caller]
     pub fn round(&self) -> Tensor {
         self.rounded("round", f64::round_ties_even)

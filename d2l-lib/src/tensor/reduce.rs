@@ -24,15 +24,32 @@ enum Reduced {
 use Reduced::{Go, StayWithLengthOne};
 
 macro_rules! over_axes {
-    ($($what:literal: $name:ident, $axis:ident, $keepdim:ident;)*) => {
+    ($($what:literal: $name:ident = $all:literal, $axis:ident = $rows:literal, $keepdim:ident;)*) => {
         impl Tensor {$(
             #[doc = concat!("The ", $what, " all elements: a tensor without axes.")]
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            /// let x = tensor([[1.0, 3.0], [5.0, 7.0]]);
+            #[doc = concat!("assert!((x.", stringify!($name), "().item() - ", $all, ").abs() < 1e-5);")]
+            /// ```
             #[track_caller]
             pub fn $name(&self) -> Tensor {
                 $name(self, &vec![true; self.ndim()], Go)
             }
 
             #[doc = concat!("The ", $what, " the elements along one axis or several, which go.")]
+            ///
+            /// # Panics
+            /// If an axis is not there, or named twice.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            /// let x = tensor([[1.0, 3.0], [5.0, 7.0]]);
+            #[doc = concat!("assert!(x.", stringify!($axis), "(1).allclose(&tensor(", $rows, ")));")]
+            /// ```
             #[track_caller]
             pub fn $axis(&self, axes: impl Into<Axes>) -> Tensor {
                 $name(self, &axes.into().flags(stringify!($axis), self.ndim()), Go)
@@ -40,6 +57,16 @@ macro_rules! over_axes {
 
             #[doc = concat!("The ", $what, " the elements along one axis or several, which stay \
                              with length 1.")]
+            ///
+            /// # Panics
+            /// If an axis is not there, or named twice.
+            ///
+            /// ```
+            /// use d2l::prelude::*;
+            ///
+            /// let x = tensor([[1.0, 3.0], [5.0, 7.0]]);
+            #[doc = concat!("assert_eq!(x.", stringify!($keepdim), "(1).shape(), [2, 1]);")]
+            /// ```
             #[track_caller]
             pub fn $keepdim(&self, axes: impl Into<Axes>) -> Tensor {
                 let flags = axes.into().flags(stringify!($keepdim), self.ndim());
@@ -50,12 +77,12 @@ macro_rules! over_axes {
 }
 
 over_axes! {
-    "sum of": sum, sum_axis, sum_keepdim;
-    "mean of": mean, mean_axis, mean_keepdim;
-    "greatest of": max, max_axis, max_keepdim;
-    "least of": min, min_axis, min_keepdim;
-    "variance (with `n - 1`) of": var, var_axis, var_keepdim;
-    "standard deviation (with `n - 1`) of": std, std_axis, std_keepdim;
+    "sum of": sum = "16.0", sum_axis = "[4.0, 12.0]", sum_keepdim;
+    "mean of": mean = "4.0", mean_axis = "[2.0, 6.0]", mean_keepdim;
+    "greatest of": max = "7.0", max_axis = "[3.0, 7.0]", max_keepdim;
+    "least of": min = "1.0", min_axis = "[1.0, 5.0]", min_keepdim;
+    "variance (with `n - 1`) of": var = "6.666_667", var_axis = "[2.0, 2.0]", var_keepdim;
+    "standard deviation (with `n - 1`) of": std = "2.581_989", std_axis = "[1.414_213_6, 1.414_213_6]", std_keepdim;
 }
 
 /// `out`, whose reduced axes have length 1, as the caller wants it.
@@ -118,7 +145,16 @@ fn var(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
 
 #[track_caller]
 fn std(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
-    x.in_wide("std", |x| var(x, flags, reduced).sqrt())
+    x.in_wide("std", |x| {
+        let var = var(x, flags, reduced);
+        let constant = var.eq(0);
+        if !constant.any() {
+            return var.sqrt();
+        }
+        // Equal elements: the root has no slope at 0; 0 is one of the subgradients, as in PyTorch.
+        let root = Tensor::where_(&constant, 1.0, &var).sqrt();
+        Tensor::where_(&constant, &var, root)
+    })
 }
 
 #[track_caller]
@@ -174,6 +210,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If the axis has length 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 5.0], [7.0, 3.0]]);
+    /// assert_eq!(x.argmax(1).to_vec_i64(), [1, 0]);
+    /// ```
     #[track_caller]
     pub fn argmax(&self, axis: i64) -> Tensor {
         let x = self.to_dtype(self.dtype().max(DType::U8));
@@ -189,6 +232,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If the axis has length 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 5.0], [7.0, 3.0]]);
+    /// assert_eq!(x.argmin(1).to_vec_i64(), [0, 1]);
+    /// ```
     #[track_caller]
     pub fn argmin(&self, axis: i64) -> Tensor {
         let x = self.to_dtype(self.dtype().max(DType::U8));
@@ -217,6 +267,16 @@ impl Tensor {
     }
 
     /// Running sums along `axis`.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 5.0], [7.0, 3.0]]);
+    /// assert_eq!(x.cumsum(1).to_vec(), [1.0, 6.0, 7.0, 10.0]);
+    /// ```
     #[track_caller]
     pub fn cumsum(&self, axis: i64) -> Tensor {
         let axis = axis_of("cumsum", axis, self.ndim()) as i64;
@@ -231,6 +291,12 @@ impl Tensor {
     }
 
     /// The Euclidean norm of all elements, whatever the shape.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(tensor([3.0, -4.0]).norm().item(), 5.0);
+    /// ```
     #[track_caller]
     pub fn norm(&self) -> Tensor {
         self.norm_p(2.0)
@@ -241,6 +307,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If `p` is not positive.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([3.0, -4.0]);
+    /// assert_eq!((x.norm_p(1.0).item(), x.norm_p(f64::INFINITY).item()), (7.0, 4.0));
+    /// ```
     #[track_caller]
     pub fn norm_p(&self, p: f64) -> Tensor {
         assert!(p > 0.0, "norm_p: {p} is no positive number");
@@ -276,11 +349,25 @@ impl Tensor {
     }
 
     /// Whether every element differs from 0; of no elements, yes.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 5.0], [7.0, 3.0]]);
+    /// assert!(x.gt(0).all() && !x.gt(1).all());
+    /// ```
     pub fn all(&self) -> bool {
         self.to_vec_bool().into_iter().all(|is| is)
     }
 
     /// Whether some element differs from 0; of no elements, no.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1.0, 5.0], [7.0, 3.0]]);
+    /// assert!(x.gt(6).any() && !x.gt(7).any());
+    /// ```
     pub fn any(&self) -> bool {
         self.to_vec_bool().into_iter().any(|is| is)
     }

@@ -21,6 +21,9 @@ impl Tensor {
     /// Numbers between 0 and 1 that add up to 1 along `axis`: `exp(x) / Σ exp(x)`, without
     /// overflow.
     ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///
@@ -34,6 +37,9 @@ impl Tensor {
 
     /// The logarithm of [`softmax`](Tensor::softmax), computed without losing small
     /// probabilities.
+    ///
+    /// # Panics
+    /// If there is no such axis.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -78,6 +78,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If this is no square matrix, or singular.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[2.0, 1.0], [1.0, 1.0]]);
+    /// assert!(x.inverse().allclose(&tensor([[1.0, -1.0], [-1.0, 2.0]])));
+    /// ```
     #[track_caller]
     pub fn inverse(&self) -> Tensor {
         let (n, _) = square("inverse", self);
@@ -89,6 +96,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If this is no square matrix, or not positive definite.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[4.0, 2.0], [2.0, 2.0]]);
+    /// assert!(x.cholesky().allclose(&tensor([[2.0, 0.0], [1.0, 1.0]])));
+    /// ```
     #[track_caller]
     pub fn cholesky(&self) -> Tensor {
         refuse_gradient("cholesky", self);

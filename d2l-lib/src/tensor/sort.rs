@@ -9,6 +9,14 @@ use crate::{
 };
 
 /// From the least to the greatest, or the other way round.
+///
+/// ```
+/// use d2l::{Order, prelude::*};
+///
+/// let x = tensor([3, 1, 2]);
+/// assert_eq!(x.argsort(0, Order::Ascending).to_vec_i64(), [1, 2, 0]);
+/// assert_eq!(x.argsort(0, Order::Descending).to_vec_i64(), [0, 2, 1]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The least first; NaN last.
@@ -19,6 +27,9 @@ pub enum Order {
 
 impl Tensor {
     /// The elements along `axis` in ascending order. NaN counts as the greatest.
+    ///
+    /// # Panics
+    /// If there is no such axis.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -32,6 +43,9 @@ impl Tensor {
 
     /// The positions that put the elements along `axis` in order; equal ones stay as they
     /// are.
+    ///
+    /// # Panics
+    /// If there is no such axis.
     ///
     /// ```
     /// use d2l::{Order, prelude::*};

@@ -24,6 +24,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shape has another number of elements.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.reshape([3, -1]).shape(), [3, 2]);
+    /// ```
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<TargetShape>) -> Tensor {
         self.reshape_to(shape.into().resolve("reshape", self.shape()))
@@ -42,12 +49,26 @@ impl Tensor {
     }
 
     /// The elements in one axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.flatten().shape(), [6]);
+    /// ```
     #[track_caller]
     pub fn flatten(&self) -> Tensor {
         self.reshape_to(Shape::new(&[self.numel()]))
     }
 
     /// This tensor if its elements lie row after row in memory, else such a copy.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert!(x.t().contiguous().is_contiguous() && x.contiguous().same_storage(&x));
+    /// ```
     #[track_caller]
     pub fn contiguous(&self) -> Tensor {
         if self.is_contiguous() {
@@ -57,6 +78,15 @@ impl Tensor {
     }
 
     /// The same elements in storage of their own.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// let y = x.copy();
+    /// y.fill_(0);
+    /// assert_eq!(x.sum().item(), 21.0);
+    /// ```
     #[track_caller]
     pub fn copy(&self) -> Tensor {
         record("copy", copy(self), &[self], |tape, _| tape.edge(self, || Tensor::clone))
@@ -66,6 +96,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are not exactly two axes (or one: then there is nothing to exchange).
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.t().to_vec_i64(), [1, 4, 2, 5, 3, 6]);
+    /// ```
     #[track_caller]
     pub fn t(&self) -> Tensor {
         assert!(
@@ -77,6 +114,15 @@ impl Tensor {
     }
 
     /// A view with two axes exchanged; negative ones count from the end.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::zeros([2, 3, 4]).transpose(0, -1).shape(), [4, 3, 2]);
+    /// ```
     #[track_caller]
     pub fn transpose(&self, a: i64, b: i64) -> Tensor {
         let (a, b) =
@@ -90,6 +136,12 @@ impl Tensor {
     ///
     /// # Panics
     /// If `order` does not name every axis once.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert_eq!(Tensor::zeros([2, 3, 4]).permute([2, 0, 1]).shape(), [4, 2, 3]);
+    /// ```
     #[track_caller]
     pub fn permute(&self, order: impl AsRef<[usize]>) -> Tensor {
         let order = order.as_ref();
@@ -113,6 +165,16 @@ impl Tensor {
     }
 
     /// A view without the axis, which must have length 1 (else the tensor as it is).
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::zeros([2, 1, 3]);
+    /// assert_eq!((x.squeeze(1).shape(), x.squeeze(0).shape()), (&[2, 3][..], &[2, 1, 3][..]));
+    /// ```
     #[track_caller]
     pub fn squeeze(&self, axis: i64) -> Tensor {
         let axis = axis_of("squeeze", axis, self.ndim());
@@ -125,6 +187,16 @@ impl Tensor {
 
     /// A view with one more axis, of length 1, at `axis`; negative ones count from the end
     /// of the new shape.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.unsqueeze(-1).shape(), [2, 3, 1]);
+    /// ```
     #[track_caller]
     pub fn unsqueeze(&self, axis: i64) -> Tensor {
         let axis = axis_of("unsqueeze", axis, self.ndim() + 1);
@@ -134,6 +206,16 @@ impl Tensor {
 
     /// A view stretched to `shape`, as broadcasting stretches an operand; `-1` keeps a
     /// length. No element is copied: all repetitions are the same memory.
+    ///
+    /// # Panics
+    /// If the shape does not broadcast to this one.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1], [2]]).expand([-1, 3]);
+    /// assert_eq!(x.to_vec_i64(), [1, 1, 1, 2, 2, 2]);
+    /// ```
     #[track_caller]
     pub fn expand(&self, shape: impl Into<TargetShape>) -> Tensor {
         let target = shape.into();
@@ -165,6 +247,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If the axis is shorter.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.narrow(1, 1, 2).to_vec_i64(), [2, 3, 5, 6]);
+    /// ```
     #[track_caller]
     pub fn narrow(&self, axis: i64, start: usize, length: usize) -> Tensor {
         let axis = axis_of("narrow", axis, self.ndim());
@@ -194,6 +283,14 @@ impl Tensor {
     ///
     /// # Panics
     /// If `size` is 0.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// let parts = x.split(2, 1);
+    /// assert_eq!((parts[0].shape(), parts[1].shape()), (&[2, 2][..], &[2, 1][..]));
+    /// ```
     #[track_caller]
     pub fn split(&self, size: usize, axis: i64) -> Vec<Tensor> {
         assert!(size > 0, "split: parts of 0 elements never end");
@@ -203,6 +300,16 @@ impl Tensor {
     }
 
     /// Views of the elements along `axis`, without that axis.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(x.unbind(0)[1].to_vec_i64(), [4, 5, 6]);
+    /// ```
     #[track_caller]
     pub fn unbind(&self, axis: i64) -> Vec<Tensor> {
         let axis = axis_of("unbind", axis, self.ndim());
@@ -214,6 +321,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are none, or their other axes differ in length.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(Tensor::cat(&[&x, &x], 1).shape(), [2, 6]);
+    /// ```
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], axis: i64) -> Tensor {
         let first = tensors.first().expect("cat: there must be at least one tensor");
@@ -260,6 +374,13 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are none, or their shapes differ.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([[1, 2, 3], [4, 5, 6]]);
+    /// assert_eq!(Tensor::stack(&[&x, &x], 0).shape(), [2, 2, 3]);
+    /// ```
     #[track_caller]
     pub fn stack(tensors: &[&Tensor], axis: i64) -> Tensor {
         let first = tensors.first().expect("stack: there must be at least one tensor");

@@ -1,0 +1,373 @@
+//! What is public is documented, shown by an example, and checked: read from the source itself,
+//! so that nothing can be added without. The code of the chapters is left to the book.
+
+use std::{fs, path::Path};
+
+/// A public item as the source has it.
+struct Item {
+    file: String,
+    line: usize,
+    kind: String,
+    name: String,
+    doc: String,
+    attributes: String,
+    body: String,
+}
+
+impl Item {
+    fn place(&self) -> String {
+        format!("src/{}:{} {}", self.file, self.line, self.name)
+    }
+}
+
+fn source_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !path.ends_with("src/book") {
+                source_files(&path, found);
+            }
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The name and kind of what a line declares, also inside the macros that declare many.
+fn declared(line: &str, before: &str) -> Option<(String, String)> {
+    let words = line.trim_start();
+    let ident = |text: &str| {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$');
+        text[..end.unwrap_or(text.len())].to_owned()
+    };
+    if let Some(rest) = words.strip_prefix("pub ") {
+        let rest = rest.trim_start_matches("const fn ").trim_start_matches("fn ");
+        for kind in ["struct ", "enum ", "trait ", "static ", "const ", "type "] {
+            if let Some(name) =
+                words.strip_prefix("pub ").and_then(|w| w.strip_prefix(kind))
+            {
+                if kind == "const " && name.starts_with("fn ") {
+                    continue;
+                }
+                return Some((kind.trim().to_owned(), ident(name)));
+            }
+        }
+        let is_fn = words.starts_with("pub fn ") || words.starts_with("pub const fn ");
+        return is_fn.then(|| ("fn".to_owned(), ident(rest)));
+    }
+    // `    exp: |x| …` and `    eq: ==;` under a doc comment, in a macro's table.
+    let (name, rest) = words.split_once(": ")?;
+    let in_a_table = rest.starts_with(['|', '=', '!', '<', '>']);
+    (in_a_table && before.trim_start().starts_with("///") && ident(name) == name)
+        .then(|| ("fn".to_owned(), name.to_owned()))
+}
+
+fn items() -> Vec<Item> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    source_files(&root, &mut files);
+    files.sort();
+    let mut items = Vec::new();
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let before = if i == 0 { "" } else { lines[i - 1] };
+            let Some((kind, name)) = declared(line, before) else { continue };
+            // Upwards over attributes and comments to a blank line or the end of other code.
+            let above = lines[..i].iter().rev().take_while(|line| {
+                let line = line.trim();
+                !line.is_empty()
+                    && !line.ends_with(['{', '}', ';'])
+                    && !line.starts_with("//!")
+                    || line.starts_with("///")
+                    || line.starts_with("#[doc")
+            });
+            let (mut doc, mut attributes) = (Vec::new(), Vec::new());
+            for line in above {
+                let line = line.trim();
+                if line.starts_with("///") || line.starts_with("#[doc = concat!") {
+                    doc.push(line);
+                } else {
+                    attributes.push(line);
+                }
+            }
+            doc.reverse();
+            let indent = line.len() - line.trim_start().len();
+            let end = format!("{}}}", " ".repeat(indent));
+            let body = lines[i..].iter().take_while(|line| **line != end);
+            items.push(Item {
+                file: path.strip_prefix(&root).unwrap().display().to_string(),
+                line: i + 1,
+                kind,
+                name,
+                doc: doc.join("\n"),
+                attributes: attributes.join("\n"),
+                body: body.copied().collect::<Vec<_>>().join("\n"),
+            });
+        }
+    }
+    assert!(items.len() > 350, "only {} items were found", items.len());
+    items
+}
+
+/// Items that no example can call by themselves.
+const WITHOUT_EXAMPLE: &[&str] = &[
+    // What a notebook calls on the last value of a cell.
+    "evcxr_display",
+];
+
+#[test]
+fn public_items_have_an_example() {
+    let lacks = items().into_iter().filter(|item| {
+        !item.attributes.contains("doc(hidden)")
+            && !item.name.starts_with('$')
+            && !item.file.starts_with("plot")
+            && !WITHOUT_EXAMPLE.contains(&&*item.name)
+            && !item.doc.contains("```")
+    });
+    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
+    assert!(lacks.is_empty(), "no example:\n{}", lacks.join("\n"));
+}
+
+/// Displays show something and give nothing back; what they write is tested in `display.rs`.
+const ASSERTS_NOTHING: &[&str] = &["display.rs", "interrupt.rs", "progress.rs"];
+
+#[test]
+fn examples_assert_something() {
+    let lacks = items().into_iter().filter(|item| {
+        let shown = item.doc.contains("```") && !item.file.starts_with("plot");
+        shown && !ASSERTS_NOTHING.contains(&&*item.file) && !item.doc.contains("assert")
+    });
+    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
+    assert!(lacks.is_empty(), "the example asserts nothing:\n{}", lacks.join("\n"));
+}
+
+#[test]
+fn functions_that_panic_say_so_and_point_at_their_caller() {
+    let mut wrong = String::new();
+    for item in items().iter().filter(|item| item.kind == "fn") {
+        let code = item.body.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let panics = code.into_iter().any(|line| {
+            line.contains("assert!(")
+                || line.contains("assert_eq!(")
+                || line.contains("panic!(")
+        });
+        if panics && !item.attributes.contains("track_caller") {
+            wrong += &format!("{} lacks #[track_caller]\n", item.place());
+        }
+        if panics && !item.doc.contains("# Panics") {
+            wrong += &format!("{} lacks `# Panics`\n", item.place());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// What PyTorch's numbers cannot check, or need not, and what does instead.
+const NOT_BY_PYTORCH: &[(&str, &[&str])] = &[
+    (
+        "views, copies and properties, checked by index against plain vectors (layouts.rs, \
+         tensors.rs) and by their examples",
+        &[
+            "shape",
+            "ndim",
+            "device",
+            "same_storage",
+            "is_contiguous",
+            "to_vec_u8",
+            "to_vec_i64",
+            "to_vec_bool",
+            "to_vec_of",
+            "to_ndarray",
+            "with_ndarray",
+            "from_ndarray",
+            "from_ndarray_owned",
+            "allclose",
+            "item",
+            "equal",
+            "tensor",
+            "to_vec_f64",
+            "tensor_f64",
+            "to_vec",
+        ],
+    ),
+    (
+        "random, checked by the distribution (distributions.rs)",
+        &[
+            "randn",
+            "normal",
+            "rand",
+            "randint",
+            "randperm",
+            "bernoulli",
+            "multinomial",
+            "exponential",
+            "poisson",
+            "shuffle",
+        ],
+    ),
+    (
+        "files, written and read in the tests of file.rs",
+        &["save", "load", "save_named", "load_named"],
+    ),
+];
+
+/// Whether `name` is called, as a method or by a path, or handed to a macro of reductions.
+fn calls(test: &str, name: &str) -> bool {
+    let patterns = [
+        format!(".{name}("),
+        format!("::{name}("),
+        format!("({name}, "),
+        format!(", {name}_axis"),
+    ];
+    patterns.iter().any(|pattern| test.contains(pattern))
+        || ["_axis", "_keepdim"].iter().any(|end| {
+            name.strip_suffix(end).is_some_and(|op| {
+                test.contains(&format!("({op}, {op}_axis, {op}_keepdim)"))
+            })
+        })
+}
+
+#[test]
+fn operations_are_checked_against_pytorch() {
+    let tests = [include_str!("torch.rs"), include_str!("training.rs")].concat();
+    let excused: Vec<&str> =
+        NOT_BY_PYTORCH.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    let operations = items().into_iter().filter(|item| {
+        item.kind == "fn"
+            && item.file.starts_with("tensor")
+            && !item.name.starts_with('$')
+    });
+    let names: Vec<String> = operations.map(|item| item.name).collect();
+    for name in &excused {
+        assert!(names.iter().any(|own| own == name), "{name} is no operation any more");
+    }
+    let mut lacks: Vec<&String> = names
+        .iter()
+        .filter(|name| !excused.contains(&&***name) && !calls(&tests, name))
+        .collect();
+    lacks.sort();
+    lacks.dedup();
+    assert!(lacks.is_empty(), "no fixture of PyTorch's uses {lacks:?}");
+}
+
+/// Layers that compute nothing of their own.
+const STRUCTURE: &[&str] = &[
+    "Sequential",
+    "Parameters",
+    "Parameter",
+    "Parts",
+    "Mode",
+    "Pair",
+    // Random: distributions.rs.
+    "Dropout",
+];
+
+#[test]
+fn layers_losses_and_optimizers_are_checked_against_pytorch() {
+    let test = include_str!("training.rs");
+    let mut lacks = Vec::new();
+    for item in items() {
+        let layer = item.file.starts_with("nn") && item.kind == "struct";
+        let loss = item.file == "nn/loss.rs" && item.kind == "fn";
+        let rule = item.file.starts_with("optim") && item.kind == "struct";
+        let schedule = item.file == "optim/schedule.rs" && item.kind == "fn";
+        let clip = item.file == "optim/clip.rs" && item.kind == "fn";
+        if item.name.starts_with('$') || STRUCTURE.contains(&&*item.name) {
+            continue;
+        }
+        let used = match (layer, loss, rule, schedule || clip) {
+            (true, ..) => test.contains(&format!("nn::{}", item.name)),
+            (_, true, ..) => test.contains(&format!("nn::{}(", item.name)),
+            (.., true, _) => test.contains(&format!("{}::", item.name)),
+            (.., true) => {
+                calls(test, &item.name) || test.contains(&format!("{}([", item.name))
+            }
+            _ => true,
+        };
+        if !used {
+            lacks.push(item.place());
+        }
+    }
+    assert!(lacks.is_empty(), "no fixture of PyTorch's uses\n{}", lacks.join("\n"));
+}
+
+/// Functions of integers, of truth, or of nothing, and those whose gradient is 0 or refused.
+const WITHOUT_GRADIENT: &[&str] = &[
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "equal",
+    "allclose",
+    "all",
+    "any",
+    "sign",
+    "argmax",
+    "argmin",
+    "argsort",
+    "unique",
+    "bincount",
+    "one_hot",
+    "nonzero",
+    "zeros",
+    "ones",
+    "full",
+    "zeros_like",
+    "ones_like",
+    "eye",
+    "arange",
+    "arange_step",
+    "linspace",
+    "step_by",
+    "fill_",
+    "copy_",
+    "add_",
+    "sub_",
+    "mul_",
+    "div_",
+    "set",
+    "shape",
+    "len_of",
+    "numel",
+    "ndim",
+    "dtype",
+    "item",
+    "tensor",
+    "to_vec_f64",
+    // Decompositions, which pass on no gradient and say so.
+    "cholesky",
+    "eigh",
+    "svd",
+];
+
+#[test]
+fn operations_are_checked_by_finite_differences() {
+    let tests = [include_str!("gradients.rs"), include_str!("networks.rs")].concat();
+    let excused: Vec<&str> =
+        NOT_BY_PYTORCH.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    let mut lacks: Vec<String> = items()
+        .into_iter()
+        .filter(|item| {
+            item.kind == "fn"
+                && item.file.starts_with("tensor")
+                && !item.name.starts_with('$')
+        })
+        .map(|item| item.name)
+        .filter(|name| {
+            !WITHOUT_GRADIENT.contains(&&**name) && !excused.contains(&&**name)
+        })
+        .filter(|name| {
+            let op = name.trim_end_matches("_axis").trim_end_matches("_keepdim");
+            !["", "_axis", "_keepdim"]
+                .iter()
+                .any(|end| calls(&tests, &format!("{op}{end}")))
+        })
+        .collect();
+    lacks.sort();
+    lacks.dedup();
+    assert!(lacks.is_empty(), "finite differences check none of {lacks:?}");
+}
