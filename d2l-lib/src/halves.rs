@@ -38,7 +38,7 @@ pub(crate) fn from_f16(half: f16) -> f32 {
     let exponent = shifted & EXPONENT;
     // Exponents count from 127, no longer from 15; infinity and NaN keep the greatest.
     let moved = shifted + ((127 - 15) << 23);
-    let greatest = shifted + (2 * (127 - 15) << 23) | 0x7f80_0000;
+    let greatest = (shifted + ((2 * (127 - 15)) << 23)) | 0x7f80_0000;
     let greatest = if shifted > EXPONENT { greatest | 0x0040_0000 } else { greatest };
     // Numbers without leading 1 get it, and it is taken away again.
     let small = f32::from_bits(moved + (1 << 23)) - f32::from_bits(power(-14));

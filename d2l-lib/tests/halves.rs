@@ -43,6 +43,7 @@ fn examples() -> Vec<Tensor> {
 #[test]
 fn functions_of_elements_round_once() {
     seed(1);
+    #[expect(clippy::type_complexity, reason = "a name would say less")]
     let functions: [(&str, fn(&Tensor) -> Tensor); 24] = [
         ("exp", Tensor::exp),
         ("ln", Tensor::ln),
@@ -79,6 +80,7 @@ fn functions_of_elements_round_once() {
 #[test]
 fn functions_of_two_round_once() {
     seed(2);
+    #[expect(clippy::type_complexity, reason = "a name would say less")]
     let functions: [(&str, fn(&Tensor, &Tensor) -> Tensor); 14] = [
         ("add", |a, b| a + b),
         ("sub", |a, b| a - b),

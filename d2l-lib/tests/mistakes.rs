@@ -74,7 +74,7 @@ fn operations_tell_shapes_dtypes_and_axes() {
         ones([2, 3]) - ones([4]) => "sub: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]) * ones([4]) => "mul: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]) / ones([4]) => "div: shapes [2, 3] and [4] do not broadcast";
-        ones([2, 3]).pow(&ones([4])) => "pow: shapes [2, 3] and [4] do not broadcast";
+        ones([2, 3]).pow(ones([4])) => "pow: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]).maximum(&ones([4])) =>
             "maximum: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]).minimum(&ones([4])) =>
