@@ -76,7 +76,10 @@ def requested(browser):
     for entry in browser.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
-            yield message["params"]["request"]["url"]
+            url = message["params"]["request"]["url"]
+            # The browser's own pages are not the site's.
+            if not url.startswith("chrome"):
+                yield url
 
 
 def every_page(browser, site, axe):
