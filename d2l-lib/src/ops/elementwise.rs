@@ -4,7 +4,7 @@
 //! compiled for the widest vectors. Everything around it, rows, broadcasting, threads, is
 //! compiled once for each type of elements.
 
-use super::vector::vectorised;
+use super::{cuda, vector::vectorised};
 #[cfg(target_arch = "x86_64")]
 use super::{
     tile,
@@ -299,6 +299,9 @@ impl<T: Element> Gathered<T> {
 /// The elements, row after row, in storage of their own.
 #[track_caller]
 pub(crate) fn copy(x: &Tensor) -> Tensor {
+    if let Some(out) = cuda::copy(x) {
+        return out;
+    }
     with_dtype!(x.dtype(), T => match transposed(x) {
         Some([_, rows, columns]) => {
             let values = x.storage.read::<T>();
@@ -363,16 +366,18 @@ fn transpose<T: Element>(values: &[T], step: usize, columns: usize, out: &mut [T
 /// The elements converted to `dtype`.
 #[track_caller]
 pub(crate) fn cast(x: &Tensor, dtype: DType) -> Tensor {
-    let out = with_dtype!(x.dtype(), A => with_dtype!(dtype, R => {
-        map_rows::<A, R>(x, &|x, out| {
-            let pairs = out.iter_mut().zip(x);
-            if A::DTYPE.is_float() {
-                pairs.for_each(|(out, value)| *out = R::from_f64(value.to_f64()));
-            } else {
-                pairs.for_each(|(out, value)| *out = R::from_i64(value.to_i64()));
-            }
-        })
-    }));
+    let out = cuda::cast(x, dtype).unwrap_or_else(|| {
+        with_dtype!(x.dtype(), A => with_dtype!(dtype, R => {
+            map_rows::<A, R>(x, &|x, out| {
+                let pairs = out.iter_mut().zip(x);
+                if A::DTYPE.is_float() {
+                    pairs.for_each(|(out, value)| *out = R::from_f64(value.to_f64()));
+                } else {
+                    pairs.for_each(|(out, value)| *out = R::from_i64(value.to_i64()));
+                }
+            })
+        }))
+    });
     record("to_dtype", out, &[x], |tape, _| {
         let from = x.dtype();
         tape.edge(x, || move |g: &Tensor| g.to_dtype(from));
@@ -382,6 +387,9 @@ pub(crate) fn cast(x: &Tensor, dtype: DType) -> Tensor {
 /// Elements of `a` where `condition` is true, else of `b`, all stretched to `shape`.
 #[track_caller]
 pub(crate) fn choose(condition: &Tensor, a: &Tensor, b: &Tensor, shape: Shape) -> Tensor {
+    if let Some(out) = cuda::choose(condition, a, b, shape) {
+        return out;
+    }
     let conditions = condition.storage.read::<bool>();
     let layouts = [condition, a, b].map(|x| x.layout.broadcast_to(shape));
     let rows = Rows::new(layouts.each_ref());

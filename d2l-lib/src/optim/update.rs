@@ -8,6 +8,7 @@ use crate::{
     dtype::Element,
     nn::Parameters,
     ops::{
+        cuda::{self, Rule},
         elementwise::{GRAIN, zip_in_place},
         vector::vectorised,
     },
@@ -54,11 +55,13 @@ impl Memory {
 
     /// For every parameter with a gradient, makes a rule for this step (told how many the
     /// parameter has had, this one included, and its weight decay) and applies it to every
-    /// element: `rule(value, gradient, memories)`, in the parameter's type.
+    /// element: `rule(value, gradient, memories)`, in the parameter's type; on a GPU by a kernel
+    /// with the numbers that `rule_gpu` gives.
     pub(super) fn step<R32, R64, const N: usize>(
         &mut self,
         rule_f32: impl Fn(i32, f64) -> R32,
         rule_f64: impl Fn(i32, f64) -> R64,
+        rule_gpu: &dyn Fn(i32, f64) -> (&'static str, Rule),
     ) where
         R32: Fn(&mut f32, f32, &mut [f32; N]) + Sync,
         R64: Fn(&mut f64, f64, &mut [f64; N]) + Sync,
@@ -78,6 +81,12 @@ impl Memory {
             state.steps += 1;
             let decay = if (self.decays)(name) { self.weight_decay } else { 0.0 };
             let memories = &state.memories[..N];
+            if !value.storage.is_host() {
+                let (kernel, rule) = rule_gpu(state.steps, decay);
+                if cuda::update(kernel, rule, value, &gradient, memories) {
+                    continue;
+                }
+            }
             if value.dtype() == DType::F32 {
                 let rule = rule_f32(state.steps, decay);
                 update::<f32, N>(value, &gradient, memories, &rule);
@@ -164,9 +173,9 @@ fn unlocked<T: Element, const N: usize>(
 /// What optimizers have in common, around the rule of one: options of weight decay, and the
 /// trait. `$rule` makes, from the optimizer, the learning rate, the number of the step and
 /// the weight decay, what is done to one element of type `$T`; `$plain` does so, with fewer
-/// memories, where `$condition` holds.
+/// memories, where `$condition` holds. `$gpu` gives the kernel for a GPU, and its numbers.
 macro_rules! optimizer {
-    ($Name:ident, $T:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident|
+    ($Name:ident, $T:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident| gpu $gpu:block
      $(if $condition:expr => $plain:expr, else)? $rule:block) => {
         impl $Name {
             /// Pulls the parameters towards 0.
@@ -200,6 +209,7 @@ macro_rules! optimizer {
                             type $T = f64;
                             $plain
                         },
+                        &|$steps, $decay| $gpu,
                     );)?
                 } else {
                     memory.step(
@@ -211,6 +221,7 @@ macro_rules! optimizer {
                             type $T = f64;
                             $rule
                         },
+                        &|$steps, $decay| $gpu,
                     );
                 }
                 self.memory = memory;

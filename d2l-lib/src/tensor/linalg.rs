@@ -1,6 +1,6 @@
 //! Products of vectors and matrices.
 
-use super::{Tensor, Value, create::constant};
+use super::{Tensor, Value, create::constant_by};
 use crate::{
     autograd::{record, unbroadcast},
     dtype::{DType, with_float},
@@ -100,7 +100,7 @@ impl Tensor {
         let shape = self.layout.shape.with(self.ndim() - 1, n);
         if k == 0 {
             // Nothing to sum over: the bias alone, for every row.
-            let zeros = constant(shape, dtype, Value::Int(0));
+            let zeros = constant_by(self, shape, dtype, Value::Int(0));
             return match bias {
                 Some(bias) => zeros + bias,
                 None => zeros,
@@ -109,8 +109,12 @@ impl Tensor {
         let x = self.to_dtype(dtype).reshape_to(Shape::new(&[m, k]));
         let weight = weight.to_dtype(dtype);
         let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
-        let out =
-            with_float!(dtype, T => ops::matmul::affine::<T>(&x, &weight, bias.as_ref()));
+        let out = match ops::cuda::affine(&x, &weight, bias.as_ref()) {
+            Some(out) => out,
+            None => {
+                with_float!(dtype, T => ops::matmul::affine::<T>(&x, &weight, bias.as_ref()))
+            }
+        };
         let inputs = [Some(&x), Some(&weight), bias.as_ref()];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
         let out = record("linear", out, &inputs, |tape, _| {
@@ -186,7 +190,10 @@ fn matrices(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
             b.shape()
         )
     };
-    let out = ops::matmul::matmul(&a, &b, &batch);
+    let out = match ops::cuda::product(&a, &b, &batch) {
+        Some(out) => out,
+        None => ops::matmul::matmul(&a, &b, &batch),
+    };
     record(op, out, &[&a, &b], |tape, _| {
         let (a_shape, b_shape) = (a.layout.shape, b.layout.shape);
         tape.edge(&a, || {
