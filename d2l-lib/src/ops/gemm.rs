@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::{
-    matmul::{Matrix, Onto},
+    matmul::{Matrix, Onto, SHARED},
     tile::{self, Left, Out, Right, Start, WIDTH, most_rows},
 };
 use crate::device::{Buffer, threads};
@@ -28,8 +28,7 @@ const FEW_ELEMENTS: usize = 16 * 1024;
 /// Elements of a page.
 const PAGE: usize = 1024;
 
-/// From this many multiplications on, threads share a product; and so many are worth a part.
-const SHARED: usize = 128 * 1024;
+/// So many multiplications are worth a part.
 const PART: usize = 64 * 1024;
 
 /// Writes `onto + a × b` to rows that start at `out` and are `step` apart.
@@ -68,15 +67,15 @@ pub(super) unsafe fn product(
                 let rows = row..m.min(row + MOST_ROWS);
                 let a = a.part(rows.clone(), inner.clone());
                 let out = Out { at: out, row: step }.moved(row, column);
-                let start = match onto {
-                    _ if first > 0 => Start::at(out),
-                    onto => Start::of(onto.columns(columns.clone()), out),
+                let onto = match onto {
+                    _ if first > 0 => Onto::Itself,
+                    onto => onto.columns(columns.clone()),
                 };
                 let block = Block {
                     left: Lefts::new(a, most_rows(n), in_place_a, &mut a_room),
                     right,
                     sizes: [rows.len(), inner.len(), columns.len()],
-                    start,
+                    start: Start::of(onto, out),
                     out,
                 };
                 // SAFETY: the caller's promise; the block is inside of the result.
@@ -113,8 +112,7 @@ pub(super) unsafe fn product_with(
     let [m, k] = a.shape;
     assert!(out.len() == m * n && panels.len() == n.next_multiple_of(WIDTH) * k);
     let out = Out { at: out.as_mut_ptr(), row: n };
-    let first = Right { at: panels.as_ptr(), inner: WIDTH, is_padded: true };
-    let right = Rights { first, step: WIDTH * k };
+    let right = Rights::laid_out(panels, k);
     let left = Lefts::new(a, most_rows(n), true, &mut []);
     let start = Start::of(onto.columns(0..n), out);
     let block = Block { left, right, sizes: [m, k, n], start, out };
@@ -167,8 +165,13 @@ impl Rights {
             return Rights { first, step: WIDTH };
         }
         lay_out(b.t(), WIDTH, room);
-        let first = Right { at: room.as_ptr(), inner: WIDTH, is_padded: true };
-        Rights { first, step: WIDTH * b.shape[0] }
+        Rights::laid_out(room, b.shape[0])
+    }
+
+    /// As [`lay_out`] left them, with `depth` factors a sum.
+    fn laid_out(panels: &[f32], depth: usize) -> Rights {
+        let first = Right { at: panels.as_ptr(), inner: WIDTH, is_padded: true };
+        Rights { first, step: WIDTH * depth }
     }
 
     fn panel(&self, i: usize) -> Right {

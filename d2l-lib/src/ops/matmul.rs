@@ -23,7 +23,7 @@ use crate::{
 const SMALL: usize = 4096;
 
 /// From this many multiplications on, threads share a product.
-const SHARED: usize = 128 * 1024;
+pub(super) const SHARED: usize = 128 * 1024;
 
 /// `(…, m, k) × (…, k, n) → (…, m, n)`; both operands have the same leading axes after
 /// broadcasting to `batch`.
@@ -149,10 +149,6 @@ impl<'a, T> Matrix<'a, T> {
     /// Rows of `shape[1]` elements, one behind the other.
     pub(crate) fn rows(values: &'a [T], shape: [usize; 2]) -> Matrix<'a, T> {
         Matrix::new(values, shape, [shape[1], 1])
-    }
-
-    fn is_small_with(&self, other: Matrix<T>) -> bool {
-        self.shape[0] * self.shape[1] * other.shape[1] <= SMALL
     }
 
     pub(crate) fn t(self) -> Matrix<'a, T> {
@@ -305,7 +301,27 @@ pub(crate) trait Factor: Number + Default {
         onto: Onto<Self>,
         out: *mut Self,
         step: usize,
-    );
+    ) {
+        let is_small = a.shape[0] * a.shape[1] * b.shape[1] <= SMALL;
+        let product = if is_small { small_product } else { Self::large_product };
+        // SAFETY: the caller promises the same.
+        unsafe { product(a, b, onto, out, step) }
+    }
+
+    /// [`Factor::product_at`] for what is worth packing, where the type has a kernel for it.
+    ///
+    /// # Safety
+    /// As for [`Factor::product_at`].
+    unsafe fn large_product(
+        a: Matrix<Self>,
+        b: Matrix<Self>,
+        onto: Onto<Self>,
+        out: *mut Self,
+        step: usize,
+    ) {
+        // SAFETY: the caller promises the same.
+        unsafe { small_product(a, b, onto, out, step) }
+    }
 }
 
 /// A product by the crate `gemm`, on one thread.
@@ -368,17 +384,13 @@ impl Factor for f32 {
         cfg!(target_arch = "x86_64") && level() == Level::Avx512
     }
 
-    unsafe fn product_at(
+    unsafe fn large_product(
         a: Matrix<Self>,
         b: Matrix<Self>,
         onto: Onto<Self>,
         out: *mut Self,
         step: usize,
     ) {
-        if a.is_small_with(b) {
-            // SAFETY: the caller promises the same.
-            return unsafe { small_product(a, b, onto, out, step) };
-        }
         #[cfg(target_arch = "x86_64")]
         if Self::shares() {
             // SAFETY: there is AVX-512; the caller promises the rest.
@@ -390,7 +402,7 @@ impl Factor for f32 {
 }
 
 impl Factor for f64 {
-    unsafe fn product_at(
+    unsafe fn large_product(
         a: Matrix<Self>,
         b: Matrix<Self>,
         onto: Onto<Self>,
@@ -398,28 +410,11 @@ impl Factor for f64 {
         step: usize,
     ) {
         // SAFETY: the caller promises the same.
-        unsafe {
-            if a.is_small_with(b) {
-                small_product(a, b, onto, out, step)
-            } else {
-                packed_f64(a, b, onto, out, step)
-            }
-        }
+        unsafe { packed_f64(a, b, onto, out, step) }
     }
 }
 
-impl Factor for i64 {
-    unsafe fn product_at(
-        a: Matrix<Self>,
-        b: Matrix<Self>,
-        onto: Onto<Self>,
-        out: *mut Self,
-        step: usize,
-    ) {
-        // SAFETY: the caller promises the same.
-        unsafe { small_product(a, b, onto, out, step) }
-    }
-}
+impl Factor for i64 {}
 
 /// Row by row: each row of the result is a sum of rows of `b`.
 ///

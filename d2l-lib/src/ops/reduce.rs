@@ -327,13 +327,12 @@ pub(crate) fn sum_floats<A: Float>(
 /// Over the flagged axes, the sum of the elements, added in `f64`, and what `lower` makes of it
 /// rounded.
 #[track_caller]
-pub(crate) fn sum_halves<H: Element>(
+pub(crate) fn sum_halves<H: Element<Sum = f64>>(
     x: &Tensor,
     flags: &[bool],
     lower: impl Fn(f64) -> f64,
 ) -> Tensor {
-    let (sums, shape) = fold::<H, f64>(x, flags, 0.0, H::to_f64, |a, b| a + b);
-    Tensor::new(sums.into_iter().map(|sum| H::from_f64(lower(sum))).collect(), shape)
+    sum(x, flags, H::to_sum, |sum| H::from_f64(lower(sum)))
 }
 
 /// Over the flagged axes, the sum of `lift` of the elements, lowered to the result.

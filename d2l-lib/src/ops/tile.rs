@@ -63,14 +63,9 @@ impl Start {
     pub(super) fn of(onto: Onto<f32>, out: Out) -> Start {
         match onto {
             Onto::Nothing => Start { at: ptr::null(), row: 0 },
-            Onto::Itself => Start::at(out),
+            Onto::Itself => Start { at: out.at, row: out.row },
             Onto::Row(row) => Start { at: row.as_ptr(), row: 0 },
         }
-    }
-
-    /// What is written there now.
-    pub(super) fn at(out: Out) -> Start {
-        Start { at: out.at, row: out.row }
     }
 
     pub(super) fn moved(self, rows: usize, columns: usize) -> Start {

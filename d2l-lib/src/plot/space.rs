@@ -89,9 +89,7 @@ impl Figure {
         y: impl Into<Values>,
         z: impl Into<Values>,
     ) -> Figure {
-        let (x, y, z) = (x.into().0, y.into().0, z.into().0);
-        super::check_lengths("line_3d", &x, &y);
-        super::check_lengths("line_3d", &x, &z);
+        let [x, y, z] = coordinates("line_3d", [x.into(), y.into(), z.into()]);
         self.with("line_3d", Shape::Curve { x, y, z })
     }
 
@@ -112,9 +110,7 @@ impl Figure {
         y: impl Into<Values>,
         z: impl Into<Values>,
     ) -> Figure {
-        let (x, y, z) = (x.into().0, y.into().0, z.into().0);
-        super::check_lengths("scatter_3d", &x, &y);
-        super::check_lengths("scatter_3d", &x, &z);
+        let [x, y, z] = coordinates("scatter_3d", [x.into(), y.into(), z.into()]);
         self.with("scatter_3d", Shape::Cloud { x, y, z })
     }
 
@@ -136,6 +132,15 @@ impl Figure {
         self.view = Some((azimuth, elevation));
         self
     }
+}
+
+/// The coordinates of points, as many of each.
+#[track_caller]
+fn coordinates(op: &str, axes: [Values; 3]) -> [Vec<f64>; 3] {
+    let [x, y, z] = axes.map(|values| values.0);
+    super::check_lengths(op, &x, &y);
+    super::check_lengths(op, &x, &z);
+    [x, y, z]
 }
 
 /// The box of the data on paper.
