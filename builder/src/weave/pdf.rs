@@ -7,6 +7,7 @@
 mod bottom;
 mod formula;
 mod markup;
+mod passes;
 mod picture;
 mod world;
 
@@ -45,7 +46,11 @@ pub fn weave(
             tagged: true,
             pretty: false,
         };
-        typst_pdf::pdf(&bottom::even(&document), &options).map_err(|errors| {
+        let even = bottom::even(&document);
+        drop(document);
+        // Its layout is done: what typst remembers of it makes room for the file.
+        typst::comemo::evict(0);
+        typst_pdf::pdf(&even, &options).map_err(|errors| {
             let messages = errors.iter().map(|error| match locate(&press, error) {
                 Some((_, origin)) => {
                     let document = &book.sections[origin.section].document;
@@ -90,7 +95,7 @@ fn typeset(
     let pictures = manuscript.pictures;
     let mut press = Press::new(manuscript.sheets, manuscript.files, theme);
     let made = loop {
-        let compiled = typst::compile::<PagedDocument>(&press);
+        let compiled = passes::compile(&press);
         for warning in &compiled.warnings {
             tracing::debug!("typst: {}", warning.message);
         }
