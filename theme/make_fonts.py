@@ -1,12 +1,18 @@
 #!/usr/bin/env python3
-"""Makes the fonts of the site from those of the printed book: make_fonts.py FOLDER
+"""Makes the fonts of the site from those of the printed book: make_fonts.py FOLDER [INSTALLED]
 
 FOLDER holds LibertinusSerif-*.otf and NewCMMath-Regular.otf, as the crate `typst-assets` does in
 `files/fonts`. Needs `pip install fonttools brotli`. Each face of text becomes two files: the letters
 of most books in Latin script, and the rest, which browsers fetch only for pages that use it. It prints the ranges of base.css; the same input
 gives the same files.
+
+INSTALLED holds, at any depth, LiberationSerif-*.ttf (as wide as Times New Roman), NotoSerif-*.ttf and DejaVuSerif*.ttf.
+Then it prints the faces of base.css that stand in until a font has come: those fonts, made as wide as ours in
+the text of this book, and as high, so that lines break where they will and nothing moves.
 """
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 from fontTools import subset
@@ -80,8 +86,51 @@ def write(source, name, unicodes, features):
     print(f"{(OUT / f'{name}.woff2').stat().st_size:8} {name}")
 
 
+STYLES = {"regular": "", "italic": "font-style: italic; ", "bold": "font-weight: 700; "}
+# By family: its files, and the names by which a reader's machine may have it.
+STAND_INS = {
+    "Times": ("LiberationSerif-{}.ttf", ["Times New Roman", "Liberation Serif", "Tinos"]),
+    "Noto": ("NotoSerif-{}.ttf", ["Noto Serif"]),
+    "DejaVu": ("DejaVuSerif-{}.ttf", ["DejaVu Serif"]),
+}
+
+
+def letters():
+    """How often each letter stands in the text of the book, code and formulas left out."""
+    chapters = sorted((Path(__file__).parent.parent / "book").rglob("*.md"))
+    text = "".join(re.sub(r"(?ms)^```.*?^```|\$[^$]*\$|\{\w+\}`[^`]*`", "", file.read_text()) for file in chapters)
+    return Counter(letter for letter in text if " " <= letter <= "~")
+
+
+def measures(file, counts):
+    """Of a font, in parts of its size: the mean width of a letter, ascent, descent and gap of a line."""
+    font = TTFont(file)
+    widths, glyphs, size, line = font["hmtx"], font.getBestCmap(), font["head"].unitsPerEm, font["hhea"]
+    mean = sum(count * widths[glyphs[ord(letter)]][0] for letter, count in counts.items()) / counts.total()
+    return [value / size for value in (mean, line.ascent, -line.descent, line.lineGap)]
+
+
+def print_stand_ins(fonts, installed):
+    counts = letters()
+    for family, (files, names) in STAND_INS.items():
+        for style, css in STYLES.items():
+            ours = measures(fonts / FACES[f"serif-{style}"], counts)
+            named = files.format(style.capitalize())
+            found = [*installed.rglob(named), *installed.rglob(named.replace("-Regular", ""))]
+            theirs = measures(found[0], counts)
+            scale = ours[0] / theirs[0]
+            end = "" if style == "regular" else f" {style.capitalize()}"
+            sources = ", ".join(f'local("{name}{end}")' for name in names)
+            sizes = [f"{round(100 * value, 1):g}%" for value in (scale, *(value / scale for value in ours[1:]))]
+            keys = ("size-adjust", "ascent-override", "descent-override", "line-gap-override")
+            rules = "; ".join(f"{key}: {value}" for key, value in zip(keys, sizes))
+            print(f'@font-face {{ font-family: "Book Serif as {family}"; {css}src: {sources}; {rules}; }}')
+
+
 def main():
     fonts = Path(sys.argv[1])
+    if len(sys.argv) > 2:
+        print_stand_ins(fonts, Path(sys.argv[2]))
     latin = set(code_points(LATIN))
     for name, file in FACES.items():
         known = set(TTFont(fonts / file).getBestCmap())
