@@ -157,6 +157,8 @@ struct Pen<'a> {
     placed: BTreeSet<String>,
     cells: usize,
     pictures: usize,
+    /// How many lists, notes and the like are around.
+    boxes: usize,
 }
 
 impl<'a> Pen<'a> {
@@ -176,6 +178,7 @@ impl<'a> Pen<'a> {
             placed: BTreeSet::new(),
             cells: 0,
             pictures: 0,
+            boxes: 0,
         }
     }
 

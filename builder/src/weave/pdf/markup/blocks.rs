@@ -16,6 +16,12 @@ use std::fmt::Write as _;
 /// Bytes of LaTeX that are narrower than any page, with room for a number on both sides.
 const SHORT: usize = 45;
 
+/// Where a figure stands. What an author drew goes to the head or the foot of a page, as in other books, what a cell
+/// gave to the foot, so that it is never above its code: the text goes on where a figure does not fit.
+const IN_TEXT: &str = "none";
+const HEAD_OR_FOOT: &str = "auto";
+const FOOT: &str = "bottom";
+
 impl Pen<'_> {
     /// Blocks, each followed by an empty line.
     pub(super) fn blocks(&mut self, blocks: &[Block]) {
@@ -58,12 +64,25 @@ impl Pen<'_> {
                 self.equation(latex, label.as_deref(), span)
             }
             BlockKind::Figure { path, alt, caption, label, width, height } => {
-                self.figure_start(TargetKind::Figure, label.as_deref(), caption, span);
+                let placement = if caption.is_empty() { IN_TEXT } else { HEAD_OR_FOOT };
+                self.figure_start(
+                    TargetKind::Figure,
+                    label.as_deref(),
+                    caption,
+                    span,
+                    placement,
+                );
                 self.image_block(path, alt, [width, height], span);
                 self.text.push(']');
             }
             BlockKind::Table { align, head, rows, caption, label } => {
-                self.figure_start(TargetKind::Table, label.as_deref(), caption, span);
+                self.figure_start(
+                    TargetKind::Table,
+                    label.as_deref(),
+                    caption,
+                    span,
+                    IN_TEXT,
+                );
                 self.table(align, head, rows);
                 self.text.push(']');
             }
@@ -131,10 +150,12 @@ impl Pen<'_> {
     }
 
     fn boxed(&mut self, open: &str, blocks: &[Block]) {
+        self.boxes += 1;
         self.text.push_str(open);
         self.text.push('\n');
         self.blocks(blocks);
         self.text.push(']');
+        self.boxes -= 1;
     }
 
     /// The argument `number` of a block that has one.
@@ -173,9 +194,14 @@ impl Pen<'_> {
         label: Option<&str>,
         caption: &[Inline],
         span: Span,
+        placement: &str,
     ) {
         let _ = write!(self.text, "#b.figure(kind: {}", quoted(reference::kind(kind)));
         self.number(span);
+        // What a box holds stays in it.
+        if self.boxes == 0 && placement != IN_TEXT {
+            let _ = write!(self.text, ", placement: {placement}");
+        }
         if let Some(label) = label {
             self.at(label);
         }
@@ -268,11 +294,13 @@ impl Pen<'_> {
                 let _ = write!(self.text, "#enum(tight: {is_tight}, start: {start}");
             }
         }
+        self.boxes += 1;
         for blocks in items {
             self.text.push_str(",\n  [");
             self.body(blocks);
             self.text.push(']');
         }
+        self.boxes -= 1;
         self.text.push_str(",\n)");
     }
 
@@ -314,6 +342,7 @@ impl Pen<'_> {
                     attrs.label.as_deref(),
                     caption,
                     span,
+                    FOOT,
                 );
                 self.text.push('\n');
                 self.outputs(outputs, cell, span);
