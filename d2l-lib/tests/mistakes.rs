@@ -75,9 +75,9 @@ fn operations_tell_shapes_dtypes_and_axes() {
         ones([2, 3]) * ones([4]) => "mul: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]) / ones([4]) => "div: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]).pow(ones([4])) => "pow: shapes [2, 3] and [4] do not broadcast";
-        ones([2, 3]).maximum(&ones([4])) =>
+        ones([2, 3]).maximum(ones([4])) =>
             "maximum: shapes [2, 3] and [4] do not broadcast";
-        ones([2, 3]).minimum(&ones([4])) =>
+        ones([2, 3]).minimum(ones([4])) =>
             "minimum: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]).eq(&ones([4])) => "eq: shapes [2, 3] and [4] do not broadcast";
         ones([2, 3]).lt(&ones([4])) => "lt: shapes [2, 3] and [4] do not broadcast";
@@ -86,7 +86,7 @@ fn operations_tell_shapes_dtypes_and_axes() {
         Tensor::where_(&ones(3).gt(0), &ones(2), 0.0) =>
             "where_: a condition of shape [3] and values of shape [2] do not broadcast";
         ones(3).masked_fill(&ones(3), 0.0) =>
-            "where_: the condition must be bool, not f32";
+            "masked_fill: the mask must be bool, not f32";
         ones(3).clamp(1.0, -1.0) => "clamp: no number lies between 1 and -1";
         ones([2, 3]).len_of(2) => "len_of: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).len_of(-3) =>
@@ -107,9 +107,9 @@ fn operations_tell_shapes_dtypes_and_axes() {
         Tensor::zeros(0).max() => "max: there is no element in shape [0]";
         Tensor::zeros(0).min() => "min: there is no element in shape [0]";
         ones(3).norm_p(-1.0) => "norm_p: -1 is no positive number";
-        ones([2, 3]).sort(2) => "len_of: axis 2 does not exist in a tensor with 2 axes";
+        ones([2, 3]).sort(2) => "sort: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).argsort(2, Order::Ascending) =>
-            "len_of: axis 2 does not exist in a tensor with 2 axes";
+            "argsort: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).topk(4, 1) =>
             "topk: there are no 4 elements in axis 1 of shape [2, 3]";
         ones([2, 3]).topk(1, 2) => "topk: axis 2 does not exist in a tensor with 2 axes";
@@ -129,15 +129,15 @@ fn operations_tell_shapes_dtypes_and_axes() {
             "narrow: 2 elements from 18446744073709551615 on are not in axis 0 of shape [2, 3]";
         ones([2, 3]).split(0, 1) => "split: parts of 0 elements never end";
         ones([2, 3]).split(1, 2) =>
-            "len_of: axis 2 does not exist in a tensor with 2 axes";
+            "split: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).chunk(0, 1) => "chunk: a tensor cannot be cut into 0 parts";
         ones([2, 3]).chunk(1, 2) =>
-            "len_of: axis 2 does not exist in a tensor with 2 axes";
+            "chunk: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).unbind(2) => "unbind: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).repeat(2, 2) =>
-            "len_of: axis 2 does not exist in a tensor with 2 axes";
+            "repeat: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).repeat_each(2, 2) =>
-            "len_of: axis 2 does not exist in a tensor with 2 axes";
+            "repeat_each: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).flip(2) => "flip: axis 2 does not exist in a tensor with 2 axes";
         ones([2, 3]).reshape([-1, -1]) =>
             "reshape: only one length can be -1, not those of [-1, -1]";
@@ -147,6 +147,7 @@ fn operations_tell_shapes_dtypes_and_axes() {
         Tensor::cat(&[&ones(2)], 1) =>
             "cat: axis 1 does not exist in a tensor with 1 axes";
         Tensor::stack(&[], 0) => "stack: there must be at least one tensor";
+        Tensor::stack(&[&ones([1; 8])], 0) => "stack: a tensor has at most 8 axes, not 9";
         Tensor::stack(&[&ones(2), &ones(3)], 0) => "stack: shapes [2] and [3] differ";
         ones([2, 3]).mm(&ones([2, 3])) =>
             "mm: inner lengths of shapes [2, 3] and [2, 3] differ";
@@ -240,7 +241,7 @@ fn operations_tell_shapes_dtypes_and_axes() {
             "mul_: writes in place are not recorded for gradients; compute a new tensor, or write inside `no_grad`";
         tensor([1.0, 2.0]).item() => "item: needs one element, and shape [2] has 2";
         tensor([1]).to_vec_of::<f32>() => "to_vec_of: a tensor of i64 holds no f32";
-        tensor([1]).to_ndarray::<f32>() => "to_vec_of: a tensor of i64 holds no f32";
+        tensor([1]).to_ndarray::<f32>() => "to_ndarray: a tensor of i64 holds no f32";
         tensor([1]).with_ndarray(|x: ndarray::ArrayViewD<f32>| x.len()) =>
             "with_ndarray: a tensor of i64 holds no f32";
         Tensor::arange_step(0.0, 1.0, 0.0) =>
@@ -255,11 +256,11 @@ fn operations_tell_shapes_dtypes_and_axes() {
         tensor([-1.0]).multinomial(1) => "multinomial: -1 is no weight";
         tensor([0.0, 0.0]).multinomial(1) => "multinomial: all weights are 0";
         tensor(1.0).multinomial(1) =>
-            "len_of: axis -1 does not exist in a tensor with 0 axes";
+            "multinomial: axis -1 does not exist in a tensor with 0 axes";
         Tensor::exponential(0.0, 1) => "exponential: a rate of 0 is not positive";
         tensor([-1.0]).poisson() => "poisson: a rate cannot be -1";
         tensor([f32::INFINITY]).poisson() => "poisson: a rate cannot be inf";
-        tensor(1.0).shuffle() => "len_of: axis 0 does not exist in a tensor with 0 axes";
+        tensor(1.0).shuffle() => "shuffle: axis 0 does not exist in a tensor with 0 axes";
         ones([2, 3]).cross_entropy(&tensor([0])) =>
             "cross_entropy: targets of shape [1] for logits of shape [2, 3]";
         ones([2, 3]).cross_entropy(&tensor([0, 3])) =>
@@ -274,13 +275,17 @@ fn operations_tell_shapes_dtypes_and_axes() {
         ones([2, 3]).batch_norm(Some(&ones(2)), None, 1e-5) =>
             "batch_norm: a weight or bias of shape [2] for the channels of shape [2, 3]";
         ones([1, 2, 5]).conv1d(&ones([1, 3, 2]), None, 1, 0) =>
-            "conv2d: kernels of shape [1, 3, 1, 2] do not fit images of shape [1, 2, 1, 5]";
+            "conv1d: kernels of shape [1, 3, 2] do not fit sequences of shape [1, 2, 5]";
         ones([1, 2, 5]).conv1d(&ones([1, 2, 6]), None, 1, 0) =>
-            "conv2d: a kernel of shape [1, 2, 1, 6] is larger than images of shape [1, 2, 1, 5] padded by [0, 0]";
+            "conv1d: a kernel of shape [1, 2, 6] is larger than sequences of shape [1, 2, 5] padded by 0";
         ones([1, 2, 5]).conv1d(&ones([1, 2, 2]), None, 0, 0) =>
-            "conv2d: a stride of [1, 0] never ends";
+            "conv1d: a stride of [0] never ends";
         ones([2, 5]).conv1d(&ones([1, 2, 2]), None, 1, 0) =>
             "conv1d: kernels of shape [1, 2, 2] do not fit sequences of shape [2, 5]";
+        ones([1, 2, 5]).conv1d(&ones([1, 2, 0]), None, 1, 0) =>
+            "conv1d: kernels of shape [1, 2, 0] see nothing";
+        ones([1, 2, 5, 5]).conv2d(&ones([1, 2, 0, 2]), None, [1, 1], [0, 0]) =>
+            "conv2d: kernels of shape [1, 2, 0, 2] see nothing";
         ones([1, 2, 5, 5]).conv2d(&ones([1, 3, 2, 2]), None, [1, 1], [0, 0]) =>
             "conv2d: kernels of shape [1, 3, 2, 2] do not fit images of shape [1, 2, 5, 5]";
         ones([1, 2, 5, 5]).conv2d(&ones([1, 2, 6, 2]), None, [1, 1], [0, 0]) =>
@@ -325,6 +330,18 @@ fn operations_tell_shapes_dtypes_and_axes() {
 #[test]
 fn layers_losses_and_optimizers_tell_what_they_need() {
     mistakes! {
+        Parameter::new(ones(2)).assign(&ones(3)) =>
+            "fill_: values of shape [3] do not broadcast into shape [2]";
+        init::zeros(&ones(1).expand([3])) =>
+            "fill_: an expanded tensor repeats its elements; copy it first";
+        ones(1).expand([1_usize << 40, 1 << 40]) =>
+            "a tensor of shape [1099511627776, 1099511627776] is larger than any memory";
+        ones([1, 2, 3]).attention(&ones([1, 4, 3]), &ones([1, 4, 3]), Some(&ones(4))) =>
+            "attention: a mask of shape [4] that holds f32 for scores of shape [1, 2, 4]";
+        nn::MultiHeadAttention::lazy(4, 2).attend(&ones([1, 2, 4]), &ones([1, 3, 4]), &ones([1, 3, 4]), Some(&ones(3).gt(0).expand([7, 2, 3]))) =>
+            "MultiHeadAttention: a mask of shape [7, 2, 3] that holds bool for scores of shape [1, 2, 3]";
+        ones([2, 3]).masked_fill(&ones(2).gt(0), 0.0) =>
+            "masked_fill: a mask of shape [2] and shape [2, 3] do not broadcast";
         nn::Linear::new(3, 2).forward(&ones([1, 4])) =>
             "Linear: an input of shape [1, 4] for a layer of 3 inputs";
         nn::Linear::new(3, 2).forward(&tensor(1.0)) =>
@@ -332,7 +349,7 @@ fn layers_losses_and_optimizers_tell_what_they_need() {
         nn::Conv1d::new(2, 1, 3).forward(&ones([2, 5])) =>
             "Conv1d: an input of shape [2, 5] is no batch of sequences (n, channels, t)";
         nn::Conv1d::new(2, 1, 3).forward(&ones([1, 3, 5])) =>
-            "conv2d: kernels of shape [1, 2, 1, 3] do not fit images of shape [1, 3, 1, 5]";
+            "conv1d: kernels of shape [1, 2, 3] do not fit sequences of shape [1, 3, 5]";
         nn::Conv2d::new(2, 1, 3).forward(&ones([2, 5, 5])) =>
             "Conv2d: an input of shape [2, 5, 5] is no batch of images (n, channels, height, width)";
         nn::Conv2d::new(2, 1, 3).forward(&ones([1, 2, 2, 2])) =>

@@ -34,15 +34,25 @@ pub(crate) fn is_recording() -> bool {
 /// assert_eq!(w.to_vec(), [0.5, 1.5]);
 /// ```
 pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
-    /// Restores the setting of before, after a panic too.
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            RECORDING.set(self.0);
-        }
-    }
-    let _restore = Restore(RECORDING.replace(false));
+    let _pause = Pause::begin();
     f()
+}
+
+/// While it lives, nothing is recorded on this thread; then, after a panic too, the setting of
+/// before counts again. A function with it, unlike a closure for [`no_grad`], can tell mistakes
+/// at its caller's line.
+pub(crate) struct Pause(bool);
+
+impl Pause {
+    pub(crate) fn begin() -> Pause {
+        Pause(RECORDING.replace(false))
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        RECORDING.set(self.0);
+    }
 }
 
 impl Tensor {

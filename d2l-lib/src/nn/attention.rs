@@ -143,13 +143,13 @@ impl MultiHeadAttention {
         );
         let [b, n, m] = [queries.shape()[0], queries.shape()[1], keys.shape()[1]];
         let weights = [b, self.num_heads, n, m];
-        let mask = mask.map(|mask| {
-            if mask.ndim() < 4 {
-                expect_mask("MultiHeadAttention", mask, &[b, n, m]);
-            } else {
-                expect_mask("MultiHeadAttention", mask, &weights);
-            }
-            if mask.ndim() == 3 { mask.unsqueeze(1) } else { mask.clone() }
+        if let Some(mask) = mask {
+            let seen = if mask.ndim() < 4 { &[b, n, m][..] } else { &weights };
+            expect_mask("MultiHeadAttention", mask, seen);
+        }
+        let mask = mask.map(|mask| match mask.ndim() {
+            3 => mask.unsqueeze(1),
+            _ => mask.clone(),
         });
         let factors = (self.mode.is_training() && self.dropout > 0.0)
             .then(|| dropout::factors(self.dropout, &weights, DType::F32));

@@ -15,11 +15,12 @@
 //! ```
 
 use super::Parameter;
-use crate::{Shape, Tensor, Value, no_grad};
+use crate::{Shape, Tensor, Value, autograd::Pause};
 
 #[track_caller]
 fn write(parameter: &Tensor, value: impl Into<Value>) {
-    no_grad(|| parameter.fill_(value));
+    let _pause = Pause::begin();
+    parameter.fill_(value);
 }
 
 /// Writes zeros.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::{Tensor, Value, no_grad};
+use crate::{Tensor, Value, autograd::Pause};
 
 /// A tensor that belongs to a layer: a weight, a bias, or (a *buffer*) a running statistic,
 /// which is saved with the model but not trained.
@@ -189,8 +189,8 @@ impl Parameter {
     /// ```
     #[track_caller]
     pub fn assign(&self, value: impl Into<Value>) {
-        let (tensor, value) = (self.tensor(), value.into());
-        no_grad(|| tensor.fill_(value));
+        let _pause = Pause::begin();
+        self.tensor().fill_(value);
     }
 }
 

@@ -2,17 +2,19 @@
 //! place, times the kernels. Images that have few places share a product. Where the kernel
 //! moves by one, there are faster ways for many sizes.
 
-use std::sync::{Mutex, PoisonError};
-
 #[cfg(target_arch = "x86_64")]
 use super::direct;
 use super::{
+    elementwise::GRAIN,
     float::Float,
     matmul::{Factor, Matrix, Onto},
     window::{SLACK, Window},
     winograd,
 };
-use crate::device::{Buffer, threads};
+use crate::device::{
+    Buffer,
+    threads::{self, Shared},
+};
 
 /// The sizes of a convolution.
 #[derive(Clone, Copy)]
@@ -313,48 +315,55 @@ impl Convolution {
         g: &[T],
         out: &mut [T],
     ) {
-        out.fill(T::default());
         if self.is_empty() {
-            return;
+            return out.fill(T::default());
         }
         // Each part adds up some images. How many parts depends on the sizes only, so that
         // the sum does too.
         const PARTS: usize = 8;
-        let parts = PARTS.min(ROOM / out.len()).clamp(2, PARTS);
+        let length = out.len();
+        let parts = PARTS.min(ROOM / length).clamp(2, PARTS);
         let parts = match self.ahead() {
             sizes if sizes.suits_winograd(self.window.stride, self.images) => {
                 parts.min(sizes.shares(self.images))
             }
             _ => parts.min(self.images),
         };
-        let sums = Mutex::new(Vec::new());
-        sums.lock().unwrap_or_else(PoisonError::into_inner).resize_with(parts, || None);
         let (rows, seen, outputs) = (self.rows(), self.seen(), self.channels[1]);
+        // The first part adds up where the result will be.
+        let mut others = Buffer::new((parts - 1) * length);
+        let (first, rest) = (Shared::new(out), Shared::new(&mut others));
         threads::run(parts, &|i| {
             let (from, to) = (self.images * i / parts, self.images * (i + 1) / parts);
-            let mut sum = Buffer::new(outputs * rows);
+            // SAFETY: each number is one part's, and nobody reads before all have ended.
+            let sum = unsafe {
+                match i.checked_sub(1) {
+                    Some(other) => rest.part(other * length, length),
+                    None => first.part(0, length),
+                }
+            };
             sum.fill(T::default());
             let x = &x[from * self.input()..to * self.input()];
             let g = &g[from * self.output()..to * self.output()];
-            if !self.weight_gradient_by_one(x, g, &mut sum) {
-                let group = self.group(to - from);
-                let mut room = Buffer::new(rows * seen * group + SLACK);
-                let mut g_room = Buffer::new(outputs * seen * group);
-                let images = x.chunks(group * self.input());
-                for (x, g) in images.zip(g.chunks(group * self.output())) {
-                    let wide = x.len() / self.input() * seen;
-                    let columns = Matrix::rows(self.columns(x, &mut room), [rows, wide]);
-                    let g =
-                        Matrix::rows(self.side_by_side(g, &mut g_room), [outputs, wide]);
-                    T::product(g, columns.t(), Onto::Itself, &mut sum, rows);
-                }
+            if self.weight_gradient_by_one(x, g, sum) {
+                return;
             }
-            sums.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(sum);
+            let group = self.group(to - from);
+            let mut room = Buffer::new(rows * seen * group + SLACK);
+            let mut g_room = Buffer::new(outputs * seen * group);
+            let images = x.chunks(group * self.input());
+            for (x, g) in images.zip(g.chunks(group * self.output())) {
+                let wide = x.len() / self.input() * seen;
+                let columns = Matrix::rows(self.columns(x, &mut room), [rows, wide]);
+                let g = Matrix::rows(self.side_by_side(g, &mut g_room), [outputs, wide]);
+                T::product(g, columns.t(), Onto::Itself, sum, rows);
+            }
         });
-        let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for sum in sums.into_iter().flatten() {
-            out.iter_mut().zip(&sum[..]).for_each(|(out, &sum)| *out += sum);
-        }
+        threads::rows_mut(out, 1, GRAIN, &|from, out| {
+            for sum in others.chunks_exact(length) {
+                out.iter_mut().zip(&sum[from..]).for_each(|(out, &sum)| *out += sum);
+            }
+        });
     }
 }
 

@@ -60,12 +60,13 @@ impl Tensor {
         let flat = |x: &Tensor| {
             x.reshape_to(Shape::new(&[batch, x.shape()[leading], x.shape()[leading + 1]]))
         };
-        let mask = mask.filter(|_| batch > 0).map(|mask| {
-            let whole = [self.shape()[..=leading].to_vec(), vec![keys.shape()[leading]]];
-            let whole = whole.concat();
+        let whole = [&self.shape()[..=leading], &[keys.shape()[leading]]].concat();
+        if let Some(mask) = mask {
             expect_mask("attention", mask, &whole);
+        }
+        let mask = mask.filter(|_| batch > 0).map(|mask| {
             let (n, m) = (whole[leading], whole[leading + 1]);
-            mask.expand(whole).reshape_to(Shape::new(&[batch, 1, n, m]))
+            mask.expand(&whole[..]).reshape_to(Shape::new(&[batch, 1, n, m]))
         });
         let (out, _) =
             attend(&flat(self), &flat(keys), &flat(values), 1, mask.as_ref(), None);

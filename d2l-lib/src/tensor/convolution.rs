@@ -37,7 +37,7 @@ impl Tensor {
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> Tensor {
-        let result = expect_images("conv2d", self, weight, bias, stride, 0);
+        let result = expect_images("conv2d", self, weight, bias, &stride, 0);
         let dtype = result.wide();
         let (x, weight) = (self.to_dtype(dtype), weight.to_dtype(dtype));
         let [n, _, h, w] = lengths(&x);
@@ -98,9 +98,11 @@ impl Tensor {
         stride: usize,
         padding: usize,
     ) -> Tensor {
+        expect_images("conv1d", self, weight, bias, &[stride], 0);
         assert!(
-            self.ndim() == 3 && weight.ndim() == 3,
-            "conv1d: kernels of shape {:?} do not fit sequences of shape {:?}",
+            weight.shape()[2] <= self.shape()[2] + 2 * padding,
+            "conv1d: a kernel of shape {:?} is larger than sequences of shape {:?} padded by \
+             {padding}",
             weight.shape(),
             self.shape()
         );
@@ -134,7 +136,7 @@ impl Tensor {
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> Tensor {
-        let result = expect_images("conv2d_transposed", self, weight, bias, stride, 1);
+        let result = expect_images("conv2d_transposed", self, weight, bias, &stride, 1);
         let dtype = result.wide();
         let (x, weight) = (self.to_dtype(dtype), weight.to_dtype(dtype));
         let [n, c, h, w] = lengths(&x);
@@ -237,18 +239,25 @@ fn expect_images(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    stride: [usize; 2],
+    stride: &[usize],
     channels: usize,
 ) -> DType {
+    let ndim = 2 + stride.len();
+    let images = if ndim == 3 { "sequences" } else { "images" };
     assert!(
-        x.ndim() == 4
-            && weight.ndim() == 4
+        x.ndim() == ndim
+            && weight.ndim() == ndim
             && x.shape()[1] == weight.shape()[1 - channels],
-        "{op}: kernels of shape {:?} do not fit images of shape {:?}",
+        "{op}: kernels of shape {:?} do not fit {images} of shape {:?}",
         weight.shape(),
         x.shape()
     );
-    assert!(stride[0] > 0 && stride[1] > 0, "{op}: a stride of {stride:?} never ends");
+    assert!(
+        !weight.shape()[2..].contains(&0),
+        "{op}: kernels of shape {:?} see nothing",
+        weight.shape()
+    );
+    assert!(!stride.contains(&0), "{op}: a stride of {stride:?} never ends");
     if let Some(bias) = bias {
         assert!(
             bias.shape() == &weight.shape()[channels..=channels],
@@ -257,5 +266,5 @@ fn expect_images(
             weight.shape()
         );
     }
-    DType::promote((x.dtype(), 4), (weight.dtype(), 4)).to_float()
+    DType::promote((x.dtype(), ndim), (weight.dtype(), ndim)).to_float()
 }

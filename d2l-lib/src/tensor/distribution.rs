@@ -1,7 +1,10 @@
 //! Random draws from more distributions.
 
 use super::Tensor;
-use crate::{random, shape::Shape};
+use crate::{
+    random,
+    shape::{Shape, axis_of},
+};
 
 impl Tensor {
     /// For every element, a probability, 1 with this probability, else 0.
@@ -41,7 +44,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn multinomial(&self, count: usize) -> Tensor {
-        let n = self.len_of(-1);
+        let n = self.shape()[axis_of("multinomial", -1, self.ndim())];
         let weights = self.to_vec_f64();
         let mut draws: Vec<i64> = Vec::new();
         for row in weights.chunks_exact(n.max(1)) {
@@ -142,7 +145,8 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn shuffle(&self) -> Tensor {
-        self.index_select(0, &Tensor::randperm(self.len_of(0)))
+        let length = self.shape()[axis_of("shuffle", 0, self.ndim())];
+        self.index_select(0, &Tensor::randperm(length))
     }
 }
 

@@ -18,7 +18,8 @@ impl Tensor {
     #[track_caller]
     pub fn chunk(&self, parts: usize, axis: i64) -> Vec<Tensor> {
         assert!(parts > 0, "chunk: a tensor cannot be cut into 0 parts");
-        self.split(self.len_of(axis).div_ceil(parts).max(1), axis)
+        let length = self.shape()[axis_of("chunk", axis, self.ndim())];
+        self.split(length.div_ceil(parts).max(1), axis)
     }
 
     /// The elements `times` times, one copy behind the other along `axis`.
@@ -33,7 +34,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn repeat(&self, times: usize, axis: i64) -> Tensor {
-        let length = self.len_of(axis);
+        let length = self.shape()[axis_of("repeat", axis, self.ndim())];
         let at = (0..times * length).map(|i| (i % length) as i64).collect::<Vec<_>>();
         self.index_select(axis, &crate::tensor(at))
     }
@@ -50,7 +51,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn repeat_each(&self, times: usize, axis: i64) -> Tensor {
-        let length = self.len_of(axis);
+        let length = self.shape()[axis_of("repeat_each", axis, self.ndim())];
         let at = (0..times * length).map(|i| (i / times) as i64).collect::<Vec<_>>();
         self.index_select(axis, &crate::tensor(at))
     }

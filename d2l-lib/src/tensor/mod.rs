@@ -321,9 +321,15 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn to_vec_of<T: Element>(&self) -> Vec<T> {
+        self.own_elements("to_vec_of")
+    }
+
+    /// A copy of the elements in their own type, which must be `T`.
+    #[track_caller]
+    fn own_elements<T: Element>(&self, op: &str) -> Vec<T> {
         assert!(
             T::DTYPE == self.dtype,
-            "to_vec_of: a tensor of {} holds no {}",
+            "{op}: a tensor of {} holds no {}",
             self.dtype,
             T::DTYPE
         );
@@ -349,7 +355,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn to_ndarray<T: Element>(&self) -> ndarray::ArrayD<T> {
-        ndarray::ArrayD::from_shape_vec(self.shape(), self.to_vec_of())
+        ndarray::ArrayD::from_shape_vec(self.shape(), self.own_elements("to_ndarray"))
             .expect("as many elements as the shape says")
     }
 

@@ -10,7 +10,7 @@ use crate::{
         number::{Number, with_number},
         rounded, widened,
     },
-    shape::{Shape, axis_of},
+    shape::{Shape, axis_of, broadcast},
 };
 
 impl Tensor {
@@ -239,6 +239,14 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn masked_fill(&self, mask: &Tensor, value: impl Into<Value>) -> Tensor {
+        let kind = mask.dtype();
+        assert!(kind == DType::Bool, "masked_fill: the mask must be bool, not {kind}");
+        assert!(
+            broadcast(mask.shape(), self.shape()).is_some(),
+            "masked_fill: a mask of shape {:?} and shape {:?} do not broadcast",
+            mask.shape(),
+            self.shape()
+        );
         Tensor::where_(mask, value, self)
     }
 

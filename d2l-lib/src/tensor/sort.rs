@@ -38,7 +38,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn sort(&self, axis: i64) -> Tensor {
-        self.gather(axis, &self.argsort(axis, Order::Ascending))
+        self.gather(axis, &self.ranked("sort", axis, None, Order::Ascending))
     }
 
     /// The positions that put the elements along `axis` in order; equal ones stay as they
@@ -55,8 +55,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn argsort(&self, axis: i64, order: Order) -> Tensor {
-        let length = self.len_of(axis);
-        self.ranked("argsort", axis, length, order)
+        self.ranked("argsort", axis, None, order)
     }
 
     /// The `k` greatest elements along `axis`, greatest first, and their positions.
@@ -72,14 +71,16 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn topk(&self, k: usize, axis: i64) -> (Tensor, Tensor) {
-        let positions = self.ranked("topk", axis, k, Order::Descending);
+        let positions = self.ranked("topk", axis, Some(k), Order::Descending);
         (self.gather(axis, &positions), positions)
     }
 
+    /// The positions of the first elements along `axis` in this order: so many, or all.
     #[track_caller]
-    fn ranked(&self, op: &str, axis: i64, keep: usize, order: Order) -> Tensor {
+    fn ranked(&self, op: &str, axis: i64, keep: Option<usize>, order: Order) -> Tensor {
         let axis = axis_of(op, axis, self.ndim());
         let length = self.shape()[axis];
+        let keep = keep.unwrap_or(length);
         assert!(
             keep <= length,
             "{op}: there are no {keep} elements in axis {axis} of shape {:?}",

@@ -6,7 +6,7 @@ use crate::{
     dtype::{DType, with_dtype},
     layout::Layout,
     ops::elementwise::{copy, zip_in_place},
-    shape::{Shape, TargetShape, axis_of, broadcast},
+    shape::{MAX_NDIM, Shape, TargetShape, axis_of, broadcast},
     tensor::{Value, create::constant},
 };
 
@@ -226,11 +226,12 @@ impl Tensor {
                 _ => usize::try_from(length).ok(),
             }
         });
-        let shape = lengths.collect::<Option<Vec<usize>>>().filter(|lengths| {
-            missing.is_some()
-                && broadcast(self.shape(), lengths)
-                    .is_some_and(|shape| *shape == **lengths)
-        });
+        let shape = match lengths.collect::<Option<Vec<usize>>>() {
+            Some(lengths) if missing.is_some() => {
+                broadcast(self.shape(), &lengths).filter(|shape| **shape == lengths[..])
+            }
+            _ => None,
+        };
         let Some(shape) = shape else {
             panic!(
                 "expand: shape {:?} does not broadcast to {:?}",
@@ -239,7 +240,7 @@ impl Tensor {
             )
         };
         let (from, dtype) = (self.layout.shape, self.dtype());
-        let layout = self.layout.broadcast_to(Shape::new(&shape));
+        let layout = self.layout.broadcast_to(shape);
         self.view("expand", layout, move |g| unbroadcast(g, from, dtype))
     }
 
@@ -294,7 +295,7 @@ impl Tensor {
     #[track_caller]
     pub fn split(&self, size: usize, axis: i64) -> Vec<Tensor> {
         assert!(size > 0, "split: parts of 0 elements never end");
-        let length = self.len_of(axis);
+        let length = self.shape()[axis_of("split", axis, self.ndim())];
         let starts = (0..length).step_by(size);
         starts.map(|start| self.narrow(axis, start, size.min(length - start))).collect()
     }
@@ -393,6 +394,11 @@ impl Tensor {
             );
         }
         let axis = axis_of("stack", axis, first.ndim() + 1) as i64;
+        let ndim = first.ndim() + 1;
+        assert!(
+            ndim <= MAX_NDIM,
+            "stack: a tensor has at most {MAX_NDIM} axes, not {ndim}"
+        );
         let raised: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(axis)).collect();
         Tensor::cat(&raised.iter().collect::<Vec<_>>(), axis)
     }
