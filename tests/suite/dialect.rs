@@ -2,11 +2,12 @@
 //! notebook. The golden files are written anew with `D2L_BLESS=1`.
 
 use builder::book::Book;
-use builder::run::output::SectionOutputs;
+use builder::run::output::{Output, SectionOutputs};
 use builder::weave::{
     self, OutFile, Theme,
     html::{Downloads, Memo},
 };
+use d2l::plot::{Animation, Figure};
 use d2l_tests::{epubcheck, has_tool, jupyter, pictures, repository};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -109,9 +110,29 @@ fn every_construct_becomes_an_e_book() {
     std::io::Read::read_to_string(&mut page, &mut text).unwrap();
     drop(page);
     golden("all.xhtml", &text);
+    is_valid(&epub);
+}
+
+/// It has a place for the keyboard's focus and a style sheet inside its drawing.
+#[test]
+fn an_e_book_holds_a_plot_that_moves() {
+    let (book, mut outputs) = book();
+    let frame = |n: usize| {
+        Figure::new().line([1.0, 2.0, 3.0][..n].to_vec(), [4.0, 2.0, 1.0][..n].to_vec())
+    };
+    let svg = Animation::new((1..=3).map(frame)).to_svg();
+    assert!(svg.contains("tabindex=") && svg.contains("<style>"), "{svg}");
+    let data = [("image/svg+xml".to_owned(), svg)].into();
+    outputs[1].cells[1] = vec![Output::Result { data }];
+    is_valid(&weave::epub::weave(&book, &outputs, &Theme::default()).unwrap());
+}
+
+/// Nothing to say about it: not an error, not a warning.
+#[track_caller]
+fn is_valid(epub: &[u8]) {
     let Some(mut epubcheck) = epubcheck() else { return };
     let file = tempfile::Builder::new().suffix(".epub").tempfile().unwrap();
-    std::fs::write(file.path(), &epub).unwrap();
+    std::fs::write(file.path(), epub).unwrap();
     let checked = epubcheck.arg(file.path()).output().unwrap();
     let said =
         String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
