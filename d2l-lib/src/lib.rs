@@ -65,12 +65,14 @@ pub use book::topics::*;
 
 pub use autograd::no_grad;
 pub use device::{
-    Device,
+    Device, NoSuchDevice,
+    cuda::{CudaError, Figures, try_all_gpus, try_gpu},
     threads::{num_threads, set_num_threads},
 };
 pub use dtype::{DType, Element};
 #[doc(no_inline)]
 pub use half::{bf16, f16};
+pub use ops::cuda::detours;
 pub use random::seed;
 pub use shape::{Axes, Shape, TargetShape};
 pub use tensor::{

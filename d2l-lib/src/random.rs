@@ -108,7 +108,7 @@ fn unit(word: u32) -> f64 {
 }
 
 /// Philox4x32-10 with the block number in the low half of the counter.
-fn philox(key: u64, block: u64) -> [u32; 4] {
+pub(crate) fn philox(key: u64, block: u64) -> [u32; 4] {
     philox_rounds(
         [block as u32, (block >> 32) as u32, 0, 0],
         [key as u32, (key >> 32) as u32],

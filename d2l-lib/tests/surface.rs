@@ -173,6 +173,7 @@ const NOT_BY_PYTORCH: &[(&str, &[&str])] = &[
             "shape",
             "ndim",
             "device",
+            "to_device",
             "same_storage",
             "is_contiguous",
             "to_vec_u8",

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::tensor::Tensor;
+use crate::{ops, tensor::Tensor};
 
 /// The place of one tensor in the graph.
 pub(crate) struct Node {
@@ -131,7 +131,30 @@ impl Joint {
 ///
 /// What the closures keep must be outside the graph ([`Tensor::saved`]), else a result that
 /// keeps itself would never be freed.
+#[track_caller]
 pub(crate) fn record(
+    op: &'static str,
+    output: Tensor,
+    inputs: &[&Tensor],
+    edges: impl FnOnce(&mut Tape, &Tensor),
+) -> Tensor {
+    let is_host = inputs.iter().all(|input| input.storage.is_host());
+    let output = if is_host { output } else { ops::cuda::settle(op, output, inputs) };
+    record_here(op, output, inputs, edges)
+}
+
+/// The operation whose gradient goes to another device.
+const ACROSS: &str = "to_device";
+
+/// Puts a copy of `input` on another device in the graph.
+pub(crate) fn record_across(output: Tensor, input: &Tensor) -> Tensor {
+    let from = input.device();
+    record_here(ACROSS, output, &[input], |tape, _| {
+        tape.edge(input, || move |g: &Tensor| g.to_device(from));
+    })
+}
+
+fn record_here(
     op: &'static str,
     mut output: Tensor,
     inputs: &[&Tensor],
@@ -259,6 +282,14 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
         };
         for Edge { input, pull } in edges.into_iter() {
             let flowing = pull(&gradient);
+            // What the processor made of a GPU's gradient goes back there.
+            let strays = flowing.storage.is_host() && !gradient.storage.is_host();
+            let flowing = match node.op {
+                Some(op) if strays && op != ACROSS => {
+                    ops::cuda::settle(op, flowing, &[&gradient])
+                }
+                _ => flowing,
+            };
             let key = Arc::as_ptr(&input);
             match gradients.entry(key) {
                 Entry::Occupied(total) => {

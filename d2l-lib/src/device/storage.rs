@@ -4,24 +4,114 @@
 //! count, not a copy. Who writes does it in place while nobody holds a snapshot, else into
 //! a fresh copy that then becomes the storage's contents. So `x.add_(&x.i(0))`, a gradient
 //! that needs the value of before, and two threads are all right, and nothing can deadlock.
+//!
+//! The elements may be in the memory of a GPU. Who reads or writes them as a slice gets a copy
+//! in main memory; kernels work on them where they are.
 
 use std::{
     marker::PhantomData,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use super::memory::Block;
-use crate::dtype::Element;
+use super::{
+    Device,
+    cuda::{self, Array, CudaError, Gpu},
+    memory::Block,
+};
+use crate::dtype::{DType, Element, with_dtype};
 
 /// One allocation, shared by a tensor and its views.
 #[derive(Clone)]
-pub(crate) struct Storage(Arc<Mutex<Arc<Block>>>);
+pub(crate) struct Storage(Arc<Shared>);
+
+struct Shared {
+    memory: Mutex<Arc<Memory>>,
+    /// The number of the GPU that has the elements, counted from 1; else 0. It says without a
+    /// lock what `memory` says.
+    place: AtomicUsize,
+}
+
+/// Where elements are.
+enum Memory {
+    Host(Block),
+    Gpu(Array),
+}
+
+impl Memory {
+    #[inline]
+    fn host(&self) -> &Block {
+        match self {
+            Memory::Host(block) => block,
+            Memory::Gpu(_) => unreachable!("a reader has the elements in main memory"),
+        }
+    }
+
+    fn place(&self) -> usize {
+        match self {
+            Memory::Host(_) => 0,
+            Memory::Gpu(array) => array.gpu.index() + 1,
+        }
+    }
+
+    fn copied(&self) -> Result<Memory, CudaError> {
+        Ok(match self {
+            Memory::Host(block) => Memory::Host(block.copied()),
+            Memory::Gpu(array) => Memory::Gpu(array.gpu.copied(array)?),
+        })
+    }
+
+    /// The elements in main memory, for `operation`.
+    fn to_host(&self, operation: &'static str) -> Result<Block, CudaError> {
+        let array = match self {
+            Memory::Host(block) => return Ok(block.copied()),
+            Memory::Gpu(array) => array,
+        };
+        with_dtype!(array.dtype(), T => {
+            let mut block = Block::new::<T>(array.length());
+            // SAFETY: kernels and uploads write only valid elements of the array's type.
+            let bytes = unsafe { bytes_mut(block.elements_mut::<T>()) };
+            array.download(operation, bytes)?;
+            Ok(block)
+        })
+    }
+}
+
+/// # Safety
+/// What is written must be elements of `T`.
+unsafe fn bytes_mut<T: Element>(values: &mut [T]) -> &mut [u8] {
+    // SAFETY: all bytes of numbers and bools are initialised; the caller writes valid ones.
+    unsafe {
+        std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values))
+    }
+}
+
+fn bytes<T: Element>(values: &[T]) -> &[u8] {
+    // SAFETY: all bytes of numbers and bools are initialised.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
 
 /// The elements of a storage as they were when they were asked for.
 pub(crate) struct Elements<T> {
-    block: Arc<Block>,
+    memory: Arc<Memory>,
     element: PhantomData<T>,
+}
+
+/// Elements in the memory of a GPU, as they were when they were asked for.
+pub(crate) struct OnGpu(Arc<Memory>);
+
+impl Deref for OnGpu {
+    type Target = Array;
+
+    fn deref(&self) -> &Array {
+        match &*self.0 {
+            Memory::Gpu(array) => array,
+            Memory::Host(_) => unreachable!("it was looked for on a GPU"),
+        }
+    }
 }
 
 /// Elements that nobody else has yet, of unspecified value at first: results on the way, and
@@ -58,7 +148,7 @@ impl<T: Element> Deref for Elements<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        self.block.elements()
+        self.memory.host().elements()
     }
 }
 
@@ -86,29 +176,116 @@ impl Storage {
         Storage::of(buffer.block)
     }
 
+    /// A storage with the elements of an array of a GPU.
+    pub(crate) fn of_array(array: Array) -> Storage {
+        Storage::of_memory(Memory::Gpu(array))
+    }
+
     fn of(block: Block) -> Storage {
-        Storage(Arc::new(Mutex::new(Arc::new(block))))
+        Storage::of_memory(Memory::Host(block))
+    }
+
+    #[inline]
+    fn of_memory(memory: Memory) -> Storage {
+        let place = AtomicUsize::new(memory.place());
+        Storage(Arc::new(Shared { memory: Mutex::new(Arc::new(memory)), place }))
+    }
+
+    /// Where the elements are.
+    pub(crate) fn device(&self) -> Device {
+        match self.0.place.load(Relaxed) {
+            0 => Device::Cpu,
+            number => Device::Cuda(number - 1),
+        }
+    }
+
+    /// Whether the elements are in main memory.
+    #[inline]
+    pub(crate) fn is_host(&self) -> bool {
+        self.0.place.load(Relaxed) == 0
+    }
+
+    /// The elements as they are now, if they are in the memory of a GPU.
+    pub(crate) fn on_gpu(&self) -> Option<OnGpu> {
+        if self.is_host() {
+            return None;
+        }
+        let memory = Arc::clone(&self.lock());
+        matches!(*memory, Memory::Gpu(_)).then_some(OnGpu(memory))
+    }
+
+    /// Lets `write` change the elements in the memory of the GPU that has them, if one does.
+    pub(crate) fn write_on_gpu(
+        &self,
+        write: impl FnOnce(&Array) -> Result<(), CudaError>,
+    ) -> Result<bool, CudaError> {
+        if self.is_host() {
+            return Ok(false);
+        }
+        let mut memory = self.lock();
+        if Arc::get_mut(&mut memory).is_none() {
+            *memory = Arc::new(memory.copied()?);
+        }
+        match &**memory {
+            Memory::Gpu(array) => write(array).map(|()| true),
+            Memory::Host(_) => Ok(false),
+        }
+    }
+
+    /// A storage with the elements of now on another device.
+    pub(crate) fn to_device(
+        &self,
+        dtype: DType,
+        device: Device,
+    ) -> Result<Storage, CudaError> {
+        let memory = Arc::clone(&self.lock());
+        memory.to_device(dtype, device).map(Storage::of_memory)
+    }
+
+    /// Takes the elements, and with them all tensors that share them, to another device.
+    pub(crate) fn move_to(&self, dtype: DType, device: Device) -> Result<(), CudaError> {
+        let mut memory = self.lock();
+        let moved = memory.to_device(dtype, device)?;
+        self.0.place.store(moved.place(), Relaxed);
+        *memory = Arc::new(moved);
+        Ok(())
     }
 
     /// The elements as they are now.
     #[inline]
     pub(crate) fn read<T: Element>(&self) -> Elements<T> {
-        Elements { block: Arc::clone(&self.lock()), element: PhantomData }
+        let memory = Arc::clone(&self.lock());
+        if let Memory::Gpu(_) = &*memory {
+            return read_back(&memory);
+        }
+        Elements { memory, element: PhantomData }
     }
 
     /// Lets `write` change the elements.
     pub(crate) fn write<T: Element>(&self, write: impl FnOnce(&mut [T])) {
-        let mut block = self.lock();
-        if Arc::get_mut(&mut block).is_none() {
-            *block = Arc::new(block.copied());
+        let mut memory = self.lock();
+        if let Memory::Gpu(array) = &**memory {
+            let (gpu, mut block) = (array.gpu, host(&memory));
+            write(block.elements_mut());
+            let array = gpu.upload("a write", T::DTYPE, bytes(block.elements::<T>()));
+            *memory =
+                Arc::new(Memory::Gpu(array.unwrap_or_else(|error| panic!("{error}"))));
+            return;
         }
-        let block = Arc::get_mut(&mut block).expect("nobody has the copy yet");
-        write(block.elements_mut());
+        if Arc::get_mut(&mut memory).is_none() {
+            *memory = Arc::new(Memory::Host(memory.host().copied()));
+        }
+        let memory = Arc::get_mut(&mut memory).expect("nobody has the copy yet");
+        if let Memory::Host(block) = memory {
+            write(block.elements_mut());
+        }
     }
 
     /// A storage with the elements of now, that later writes here do not reach.
     pub(crate) fn snapshot(&self) -> Storage {
-        Storage(Arc::new(Mutex::new(Arc::clone(&self.lock()))))
+        let memory = Arc::clone(&self.lock());
+        let place = AtomicUsize::new(memory.place());
+        Storage(Arc::new(Shared { memory: Mutex::new(memory), place }))
     }
 
     pub(crate) fn is(&self, other: &Storage) -> bool {
@@ -118,16 +295,50 @@ impl Storage {
     /// Whether no other tensor shares this storage, and nobody reads it: a write would be
     /// seen by nobody else.
     pub(crate) fn is_unshared(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_some_and(|block| {
-            let block = block.get_mut().unwrap_or_else(PoisonError::into_inner);
-            Arc::get_mut(block).is_some()
+        Arc::get_mut(&mut self.0).is_some_and(|shared| {
+            let memory = shared.memory.get_mut().unwrap_or_else(PoisonError::into_inner);
+            Arc::get_mut(memory).is_some()
         })
     }
 
     // No code that can panic half-way leaves a block invalid, so poisoning says nothing.
-    fn lock(&self) -> MutexGuard<'_, Arc<Block>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Arc<Memory>> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Memory {
+    fn to_device(&self, dtype: DType, device: Device) -> Result<Memory, CudaError> {
+        const NAME: &str = "to_device";
+        let Device::Cuda(index) = device else {
+            return self.to_host(NAME).map(Memory::Host);
+        };
+        let gpu: &'static Gpu = cuda::gpu(index)?;
+        let array = match self {
+            Memory::Gpu(array) if array.gpu.index() == index => gpu.copied(array)?,
+            other => with_dtype!(dtype, T => match other {
+                Memory::Host(block) => gpu.upload(NAME, dtype, bytes(block.elements::<T>()))?,
+                elsewhere => {
+                    let block = elsewhere.to_host(NAME)?;
+                    gpu.upload(NAME, dtype, bytes(block.elements::<T>()))?
+                }
+            }),
+        };
+        Ok(Memory::Gpu(array))
+    }
+}
+
+/// The elements in main memory, where an operation needs them that the GPU cannot do.
+///
+/// # Panics
+/// If the GPU failed, now or in what was asked of it before.
+fn host(memory: &Memory) -> Block {
+    memory.to_host("reading elements").unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[cold]
+fn read_back<T: Element>(memory: &Memory) -> Elements<T> {
+    Elements { memory: Arc::new(Memory::Host(host(memory))), element: PhantomData }
 }
 
 #[cfg(test)]

@@ -152,7 +152,8 @@ impl MultiHeadAttention {
             _ => mask.clone(),
         });
         let factors = (self.mode.is_training() && self.dropout > 0.0)
-            .then(|| dropout::factors(self.dropout, &weights, DType::F32));
+            .then(|| dropout::factors(self.dropout, &weights, DType::F32))
+            .map(|factors| factors.to_device(queries.device()));
         let (out, weights) = attend(
             &self.query.forward(queries),
             &self.key.forward(keys),
@@ -219,5 +220,5 @@ pub fn length_mask(lengths: &Tensor, m: usize) -> Tensor {
             lengths.shape()
         ),
     };
-    lengths.unsqueeze(-1).gt(Tensor::arange(0..m))
+    lengths.unsqueeze(-1).gt(Tensor::arange(0..m).to_device(lengths.device()))
 }

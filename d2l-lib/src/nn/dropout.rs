@@ -57,7 +57,7 @@ impl Dropout {
         if self.p == 1.0 {
             return x * 0.0;
         }
-        x * factors(self.p, x.shape(), x.dtype())
+        x * factors(self.p, x.shape(), x.dtype()).to_device(x.device())
     }
 }
 

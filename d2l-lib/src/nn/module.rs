@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Parameter, Parameters};
-use crate::Tensor;
+use crate::{Device, Tensor};
 
 /// A layer or a model: a function of a tensor, with parameters.
 ///
@@ -56,6 +56,27 @@ pub trait Module: Any + Send + Sync {
     /// From now on behaves as in use.
     fn eval(&self) {
         self.parts().set_training(false);
+    }
+
+    /// Takes all parameters and buffers to `device`, with their gradients; those of layers that
+    /// have met no input yet will be made there.
+    ///
+    /// # Panics
+    /// Where [`Tensor::to_device`] does.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (net, gpu) = (nn::Linear::lazy(3), d2l::try_gpu(0));
+    /// net.to_device(gpu);
+    /// let y = net.forward(&Tensor::ones([2, 4]).to_device(gpu));
+    /// assert_eq!(y.device(), gpu);
+    /// ```
+    #[track_caller]
+    fn to_device(&self, device: Device) {
+        for (_, parameter) in self.state().iter() {
+            parameter.to_device(device);
+        }
     }
 
     /// The name of the type, without path: `"Linear"`.

@@ -3,10 +3,10 @@
 use std::{
     fmt,
     ops::{Deref, Index},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use crate::{Tensor, Value, autograd::Pause};
+use crate::{Device, Tensor, Value, autograd::Pause};
 
 /// A tensor that belongs to a layer: a weight, a bias, or (a *buffer*) a running statistic,
 /// which is saved with the model but not trained.
@@ -30,6 +30,8 @@ pub struct Parameter(Arc<Inner>);
 struct Inner {
     value: OnceLock<Tensor>,
     is_trained: bool,
+    /// Where a value that is not there yet is wanted.
+    wanted: Mutex<Device>,
 }
 
 impl Parameter {
@@ -77,7 +79,7 @@ impl Parameter {
     /// assert_eq!(w.shape(), [2, 3]);
     /// ```
     pub fn lazy() -> Parameter {
-        Parameter(Arc::new(Inner { value: OnceLock::new(), is_trained: true }))
+        Parameter::empty(true)
     }
 
     /// A buffer whose shape and values [`get_or_init`](Parameter::get_or_init) will find.
@@ -89,7 +91,34 @@ impl Parameter {
     /// assert!(mean.is_lazy() && !mean.is_trained());
     /// ```
     pub fn lazy_buffer() -> Parameter {
-        Parameter(Arc::new(Inner { value: OnceLock::new(), is_trained: false }))
+        Parameter::empty(false)
+    }
+
+    fn empty(is_trained: bool) -> Parameter {
+        let wanted = Mutex::new(Device::home());
+        Parameter(Arc::new(Inner { value: OnceLock::new(), is_trained, wanted }))
+    }
+
+    /// Takes the elements and the gradient to `device`, and with them all tensors that share
+    /// them; those of a lazy parameter will be made there.
+    ///
+    /// # Panics
+    /// Where [`Tensor::to_device`] does.
+    ///
+    /// ```
+    /// use d2l::{nn::Parameter, prelude::*};
+    ///
+    /// let (w, gpu) = (Parameter::new(tensor([1.0, 2.0])), d2l::try_gpu(0));
+    /// w.to_device(gpu);
+    /// assert_eq!(w.device(), gpu);
+    /// ```
+    #[track_caller]
+    pub fn to_device(&self, device: Device) {
+        *self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner) = device;
+        let Some(value) = self.0.value.get() else { return };
+        for tensor in [Some(value.clone()), value.grad()].into_iter().flatten() {
+            tensor.move_to(device);
+        }
     }
 
     /// The tensor; of a lazy parameter without one, the tensor that `make` gives, for good.
@@ -110,7 +139,11 @@ impl Parameter {
         if let Some(value) = self.0.value.get() {
             return value;
         }
+        let wanted = *self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let value = make();
+        // A leaf stays the leaf that the caller knows.
+        let keeps = value.device() == wanted || wanted == Device::home();
+        let value = if keeps { value } else { value.detach().to_device(wanted) };
         let value = match (self.0.is_trained, value.needs_grad() && value.is_leaf()) {
             (true, true) => value,
             (true, false) => value.detach().contiguous().requires_grad(),

@@ -276,7 +276,9 @@ macro_rules! recurrent_layers {
             #[track_caller]
             pub fn forward(&self, x: &Tensor) -> Tensor {
                 let n = if x.ndim() == 3 { x.len_of(1) } else { 0 };
-                self.layers.run(stringify!($Name), x, &self.begin(n), false).0
+                let begin = self.begin(n).into_iter().map(|s| s.to_device(x.device()));
+                let begin: Vec<Tensor> = begin.collect();
+                self.layers.run(stringify!($Name), x, &begin, false).0
             }
         }
 

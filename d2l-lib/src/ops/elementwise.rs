@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use half::{bf16, f16};
 
-use super::vector::vectorised;
+use super::{cuda, vector::vectorised};
 #[cfg(target_arch = "x86_64")]
 use super::{
     tile,
@@ -460,6 +460,9 @@ impl<T: Element> Gathered<T> {
 /// The elements, row after row, in storage of their own.
 #[track_caller]
 pub(crate) fn copy(x: &Tensor) -> Tensor {
+    if let Some(out) = cuda::copy(x) {
+        return out;
+    }
     with_dtype!(x.dtype(), T => match transposed(x) {
         Some([_, rows, columns]) => {
             let values = x.storage.read::<T>();
@@ -533,6 +536,9 @@ pub(crate) fn cast(x: &Tensor, dtype: DType) -> Tensor {
 /// [`cast`] outside the graph.
 #[track_caller]
 fn converted(x: &Tensor, dtype: DType) -> Tensor {
+    if let Some(out) = cuda::cast(x, dtype) {
+        return out;
+    }
     with_dtype!(x.dtype(), A => with_dtype!(dtype, R => {
         map_stored::<A, R>(x, &|x, out| convert(x, out))
     }))
@@ -559,6 +565,9 @@ pub(crate) fn rounded(x: Tensor, dtype: DType) -> Tensor {
 /// Elements of `a` where `condition` is true, else of `b`, all stretched to `shape`.
 #[track_caller]
 pub(crate) fn choose(condition: &Tensor, a: &Tensor, b: &Tensor, shape: Shape) -> Tensor {
+    if let Some(out) = cuda::choose(condition, a, b, shape) {
+        return out;
+    }
     let conditions = condition.storage.read::<bool>();
     let layouts = [condition, a, b].map(|x| x.layout.broadcast_to(shape));
     let rows = Rows::new(layouts.each_ref());

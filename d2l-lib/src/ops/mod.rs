@@ -5,6 +5,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod convolve;
+pub(crate) mod cuda;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod direct;
 pub(crate) mod elementwise;

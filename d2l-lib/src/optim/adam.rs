@@ -4,7 +4,7 @@ use super::{
     Optimizer,
     update::{Memory, optimizer},
 };
-use crate::nn::Parameters;
+use crate::{nn::Parameters, ops::cuda::Rule};
 
 /// The decay of the moments and the smallest divisor.
 #[derive(Clone, Copy)]
@@ -19,6 +19,13 @@ impl Moments {
     /// their start: this is step number `steps`.
     fn factors(self, lr: f64, steps: i32) -> [f64; 2] {
         [lr / (1.0 - self.beta1.powi(steps)), 1.0 / (1.0 - self.beta2.powi(steps))]
+    }
+
+    /// The numbers of a step for a GPU, where `lr` is what is added to the divisor.
+    fn on_gpu(self, lr: f64, steps: i32, decay: f64) -> Rule {
+        let [mean, square] = self.factors(lr, steps);
+        let rest = [1.0 - self.beta1, self.beta2, 1.0 - self.beta2, mean, square];
+        Rule { lr: self.eps, decay, rest }
     }
 }
 
@@ -114,7 +121,8 @@ pub struct Adam {
 
 moments!(Adam, 1e-8, 0.0, 0.0);
 
-optimizer!(Adam, T, |optimizer, lr, steps, decay| {
+optimizer!(Adam, T, |optimizer, lr, steps, decay|
+    gpu { ("adam", optimizer.moments.on_gpu(lr, steps, decay)) } {
     let [new, old_square, new_square, mean, square, eps] =
         constants!(T, optimizer.moments, lr, steps);
     let decay = decay as T;
@@ -145,7 +153,8 @@ pub struct AdamW {
 
 moments!(AdamW, 1e-8, 0.01, 0.0);
 
-optimizer!(AdamW, T, |optimizer, lr, steps, decay| {
+optimizer!(AdamW, T, |optimizer, lr, steps, decay|
+    gpu { ("adamw", optimizer.moments.on_gpu(lr, steps, 1.0 - lr * decay)) } {
     let [new, old_square, new_square, mean, square, eps] =
         constants!(T, optimizer.moments, lr, steps);
     let kept = (1.0 - lr * decay) as T;
@@ -176,7 +185,8 @@ pub struct Yogi {
 
 moments!(Yogi, 1e-3, 0.0, 1e-6);
 
-optimizer!(Yogi, T, |optimizer, lr, steps, decay| {
+optimizer!(Yogi, T, |optimizer, lr, steps, decay|
+    gpu { ("yogi", optimizer.moments.on_gpu(lr, steps, decay)) } {
     let [new, _, new_square, mean, square, eps] =
         constants!(T, optimizer.moments, lr, steps);
     let decay = decay as T;

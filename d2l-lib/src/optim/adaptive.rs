@@ -4,7 +4,7 @@ use super::{
     Optimizer,
     update::{Memory, optimizer},
 };
-use crate::nn::Parameters;
+use crate::{nn::Parameters, ops::cuda::Rule};
 
 /// Adagrad (Duchi et al., 2011): divides by the root of the sum of all squared gradients.
 ///
@@ -56,7 +56,8 @@ impl Adagrad {
     }
 }
 
-optimizer!(Adagrad, T, |optimizer, lr, _steps, decay| {
+optimizer!(Adagrad, T, |optimizer, lr, _steps, decay|
+    gpu { ("adagrad", Rule { lr, decay, rest: [optimizer.eps, 0.0, 0.0, 0.0, 0.0] }) } {
     let [lr, decay, eps] = [lr, decay, optimizer.eps].map(|constant| constant as T);
     move |w: &mut T, g: T, [s]: &mut [T; 1]| {
         let g = g + decay * *w;
@@ -151,7 +152,11 @@ impl RmsProp {
     }
 }
 
-optimizer!(RmsProp, T, |optimizer, lr, _steps, decay| {
+optimizer!(RmsProp, T, |optimizer, lr, _steps, decay|
+    gpu {
+        let RmsProp { gamma, eps, momentum, .. } = *optimizer;
+        ("rmsprop", Rule { lr, decay, rest: [gamma, 1.0 - gamma, eps, momentum, 0.0] })
+    } {
     let RmsProp { gamma, eps, momentum, .. } = *optimizer;
     let [lr, decay, gamma, rest, eps, momentum] =
         [lr, decay, gamma, 1.0 - gamma, eps, momentum].map(|constant| constant as T);
@@ -230,7 +235,11 @@ impl Adadelta {
     }
 }
 
-optimizer!(Adadelta, T, |optimizer, lr, _steps, decay| {
+optimizer!(Adadelta, T, |optimizer, lr, _steps, decay|
+    gpu {
+        let (rho, eps) = (optimizer.rho, optimizer.eps);
+        ("adadelta", Rule { lr, decay, rest: [rho, 1.0 - rho, eps, 0.0, 0.0] })
+    } {
     let Adadelta { rho, eps, .. } = *optimizer;
     let [lr, decay, rho, rest, eps] =
         [lr, decay, rho, 1.0 - rho, eps].map(|constant| constant as T);

@@ -4,7 +4,7 @@ use super::{
     Optimizer,
     update::{Memory, optimizer},
 };
-use crate::nn::Parameters;
+use crate::{nn::Parameters, ops::cuda::Rule};
 
 /// Stochastic gradient descent: `w ← w - lr · g`, or with momentum
 /// `v ← momentum · v + g`, `w ← w - lr · v`.
@@ -77,6 +77,11 @@ impl Sgd {
 }
 
 optimizer!(Sgd, T, |optimizer, lr, _steps, decay|
+    gpu {
+        let rest = [optimizer.momentum, f64::from(optimizer.nesterov), 0.0, 0.0, 0.0];
+        let kernel = if optimizer.momentum == 0.0 { "sgd" } else { "momentum" };
+        (kernel, Rule { lr, decay, rest })
+    }
     if optimizer.momentum == 0.0 => {
         let (lr, decay) = (lr as T, decay as T);
         move |w: &mut T, g: T, []: &mut [T; 0]| *w -= lr * (g + decay * *w)

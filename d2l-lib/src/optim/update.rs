@@ -8,12 +8,13 @@ use crate::{
     dtype::{Element, with_dtype},
     nn::Parameters,
     ops::{
+        cuda::{self, Rule},
         elementwise::{GRAIN, zip_in_place},
         rounded,
         vector::vectorised,
         widened,
     },
-    tensor::create::constant,
+    tensor::create::constant_by,
 };
 
 /// The parameters of an optimizer, and tensors of their shapes to remember.
@@ -57,12 +58,14 @@ impl Memory {
 
     /// For every parameter with a gradient, makes a rule for this step (told how many the
     /// parameter has had, this one included, and its weight decay) and applies it to every
-    /// element: `rule(value, gradient, memories)`, in the parameter's type. Halves are updated
-    /// in `f32`, in which they also have their memories, and rounded once a step.
+    /// element: `rule(value, gradient, memories)`, in the parameter's type; on a GPU by a kernel
+    /// with the numbers that `rule_gpu` gives. Halves are updated in `f32`, in which they also have
+    /// their memories, and rounded once a step.
     pub(super) fn step<R32, R64, const N: usize>(
         &mut self,
         rule_f32: impl Fn(i32, f64) -> R32,
         rule_f64: impl Fn(i32, f64) -> R64,
+        rule_gpu: &dyn Fn(i32, f64) -> (&'static str, Rule),
     ) where
         R32: Fn(&mut f32, f32, &mut [f32; N]) + Sync,
         R64: Fn(&mut f64, f64, &mut [f64; N]) + Sync,
@@ -76,12 +79,22 @@ impl Memory {
             let state = self.states.entry(i).or_default();
             state.memories.resize_with(N.max(state.memories.len()), || {
                 let first = Value::Float(self.first);
-                constant(value.layout.shape, value.dtype().wide(), first)
+                constant_by(value, value.layout.shape, value.dtype().wide(), first)
             });
             state.steps += 1;
             let decay = if (self.decays)(name) { self.weight_decay } else { 0.0 };
             let memories = &state.memories[..N];
             let dtype = value.dtype();
+            let wide = widened(value);
+            if !value.storage.is_host() {
+                let (kernel, rule) = rule_gpu(state.steps, decay);
+                if cuda::update(kernel, rule, &wide, &widened(&gradient), memories) {
+                    if dtype.is_half() {
+                        cuda::write("step", value, &rounded(wide.into_owned(), dtype));
+                    }
+                    continue;
+                }
+            }
             if dtype.wide() == DType::F32 {
                 let rule = rule_f32(state.steps, decay);
                 let wide = widened(value);
@@ -173,9 +186,9 @@ fn unlocked<T: Element, const N: usize>(
 /// What optimizers have in common, around the rule of one: options of weight decay, and the
 /// trait. `$rule` makes, from the optimizer, the learning rate, the number of the step and
 /// the weight decay, what is done to one element of type `$T`; `$plain` does so, with fewer
-/// memories, where `$condition` holds.
+/// memories, where `$condition` holds. `$gpu` gives the kernel for a GPU, and its numbers.
 macro_rules! optimizer {
-    ($Name:ident, $T:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident|
+    ($Name:ident, $T:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident| gpu $gpu:block
      $(if $condition:expr => $plain:expr, else)? $rule:block) => {
         impl $Name {
             /// Pulls the parameters towards 0.
@@ -228,6 +241,7 @@ macro_rules! optimizer {
                             type $T = f64;
                             $plain
                         },
+                        &|$steps, $decay| $gpu,
                     );)?
                 } else {
                     memory.step(
@@ -239,6 +253,7 @@ macro_rules! optimizer {
                             type $T = f64;
                             $rule
                         },
+                        &|$steps, $decay| $gpu,
                     );
                 }
                 self.memory = memory;

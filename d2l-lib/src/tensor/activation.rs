@@ -4,23 +4,26 @@ use super::Tensor;
 use crate::{
     autograd::record,
     dtype::{Element, with_float},
-    ops::elementwise::map,
+    ops::{cuda, elementwise::map},
 };
 
 impl Tensor {
-    /// `value` of every element, with `slope` as its derivative, both computed in `f64`.
+    /// `value` of every element, with `slope` as its derivative, both computed in `f64`; on a
+    /// GPU the kernel `op`, with its `parameter` if it has one.
     #[track_caller]
     fn curve(
         &self,
         op: &'static str,
+        parameter: f64,
         value: impl Fn(f64) -> f64 + Sync,
         slope: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Tensor {
         let x = &self.to_dtype(self.dtype().to_float());
-        record(op, in_f64(x, value), &[x], |tape, _| {
+        let out = cuda::map(op, x, [parameter, 0.0]).unwrap_or_else(|| in_f64(x, value));
+        record(op, out, &[x], |tape, _| {
             tape.edge(x, || {
                 let x = x.saved();
-                move |g: &Tensor| g * in_f64(&x, slope)
+                move |g: &Tensor| g * in_f64(&x, slope).to_device(x.device())
             });
         })
     }
@@ -35,7 +38,7 @@ impl Tensor {
     #[track_caller]
     pub fn erf(&self) -> Tensor {
         let slope = |x: f64| std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
-        self.curve("erf", libm::erf, slope)
+        self.curve("erf", 0.0, libm::erf, slope)
     }
 
     /// `x · sigmoid(x)`.
@@ -48,7 +51,7 @@ impl Tensor {
     #[track_caller]
     pub fn silu(&self) -> Tensor {
         let slope = |x: f64| logistic(x) * (1.0 + x * (1.0 - logistic(x)));
-        self.curve("silu", |x| x * logistic(x), slope)
+        self.curve("silu", 0.0, |x| x * logistic(x), slope)
     }
 
     /// `ln(1 + exp(x))`, without overflow.
@@ -60,7 +63,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
-        self.curve("softplus", |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), logistic)
+        self.curve("softplus", 0.0, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), logistic)
     }
 
     /// `x` where it is positive, else `slope · x`.
@@ -73,7 +76,7 @@ impl Tensor {
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor {
         let factor = move |x: f64| if x > 0.0 { 1.0 } else { slope };
-        self.curve("leaky_relu", move |x| x * factor(x), factor)
+        self.curve("leaky_relu", slope, move |x| x * factor(x), factor)
     }
 
     /// `x` where it is positive, else `exp(x) - 1`.
@@ -87,6 +90,7 @@ impl Tensor {
     pub fn elu(&self) -> Tensor {
         self.curve(
             "elu",
+            0.0,
             |x| if x > 0.0 { x } else { x.exp_m1() },
             |x| if x > 0.0 { 1.0 } else { x.exp() },
         )

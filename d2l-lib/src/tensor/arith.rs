@@ -8,6 +8,7 @@ use crate::{
     autograd::{record, unbroadcast},
     dtype::{DType, with_float},
     ops::{
+        cuda,
         elementwise::{choose, zip},
         number::{Number, with_number},
     },
@@ -178,7 +179,10 @@ macro_rules! edge {
 #[track_caller]
 fn add(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("add", a, b, number);
-    let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::plus));
+    let out = match cuda::zip("add", &a, &b, shape, a.dtype()) {
+        Some(out) => out,
+        None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::plus)),
+    };
     record("add", out, &[&*a, &b], |tape, _| {
         for x in [&*a, &b] {
             if x.layout.shape == shape {
@@ -194,7 +198,10 @@ fn add(a: &Tensor, b: Value) -> Tensor {
 #[track_caller]
 fn sub(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("sub", a, b, number);
-    let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::minus));
+    let out = match cuda::zip("sub", &a, &b, shape, a.dtype()) {
+        Some(out) => out,
+        None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::minus)),
+    };
     record("sub", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [], |g| g.clone());
         edge!(tape, b, [], |g| -g);
@@ -204,7 +211,10 @@ fn sub(a: &Tensor, b: Value) -> Tensor {
 #[track_caller]
 fn mul(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet_factors("mul", a, b, number);
-    let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::times));
+    let out = match cuda::zip("mul", &a, &b, shape, a.dtype()) {
+        Some(out) => out,
+        None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::times)),
+    };
     record("mul", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g * &b);
         edge!(tape, b, [a], |g| g * &a);
@@ -214,7 +224,10 @@ fn mul(a: &Tensor, b: Value) -> Tensor {
 #[track_caller]
 fn div(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet_factors("div", a, b, DType::to_float);
-    let out = with_float!(a.dtype(), T => zip::<T, T>(&a, &b, shape, |a, b| a / b));
+    let out = match cuda::zip("div", &a, &b, shape, a.dtype()) {
+        Some(out) => out,
+        None => with_float!(a.dtype(), T => zip::<T, T>(&a, &b, shape, |a, b| a / b)),
+    };
     record("div", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g / &b);
         edge!(tape, b, [a, b], |g| {
@@ -254,7 +267,10 @@ impl Tensor {
             b.dtype() != DType::I64 || b.numel() == 0 || b.min().item() >= 0.0,
             "pow: integers have no negative powers; convert to a float type"
         );
-        let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::to_power));
+        let out = match cuda::zip("pow", &a, &b, shape, a.dtype()) {
+            Some(out) => out,
+            None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::to_power)),
+        };
         record("pow", out, &[&*a, &b], |tape, out| {
             edge!(tape, a, [a, b], |g| {
                 let slope = &b * a.pow(&b - 1);
@@ -282,7 +298,10 @@ impl Tensor {
     #[track_caller]
     pub fn maximum(&self, other: impl Into<Value>) -> Tensor {
         let (a, b, shape) = meet("maximum", self, other.into(), number);
-        let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::greater));
+        let out = match cuda::zip("maximum", &a, &b, shape, a.dtype()) {
+            Some(out) => out,
+            None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::greater)),
+        };
         chosen("maximum", out, a.into_owned(), b)
     }
 
@@ -299,7 +318,10 @@ impl Tensor {
     #[track_caller]
     pub fn minimum(&self, other: impl Into<Value>) -> Tensor {
         let (a, b, shape) = meet("minimum", self, other.into(), number);
-        let out = with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::smaller));
+        let out = match cuda::zip("minimum", &a, &b, shape, a.dtype()) {
+            Some(out) => out,
+            None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::smaller)),
+        };
         chosen("minimum", out, a.into_owned(), b)
     }
 

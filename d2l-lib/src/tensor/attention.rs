@@ -8,7 +8,7 @@ use crate::{
     dtype::with_float,
     ops::{
         attention::{Attention, Mask},
-        rounded,
+        cuda, rounded,
     },
     shape::{Shape, broadcast},
 };
@@ -117,8 +117,13 @@ pub(crate) fn attend(
     let shape = Shape::new(&[sizes.batch, sizes.queries, v.shape()[2]]);
     let weights_shape = Shape::new(&[sizes.batch, heads, sizes.queries, sizes.keys]);
     if shape.numel() == 0 || weights_shape.numel() == 0 {
-        let zeros = |shape| Tensor::zeros(shape).to_dtype(result);
+        let zeros = |shape| Tensor::zeros(shape).to_dtype(result).to_device(q.device());
         return (zeros(shape), zeros(weights_shape));
+    }
+    if factors.is_none()
+        && let Some((out, weights)) = cuda::attend(sizes, [&q, &k, &v], mask)
+    {
+        return (out.rounded_to("attention", result), rounded(weights, result));
     }
     crate::interrupt::check();
     with_float!(dtype, T => {
@@ -136,7 +141,7 @@ pub(crate) fn attend(
             let factors = factor_values.as_ref().map_or(&[][..], |(f, at)| &f[*at..]);
             sizes.forward::<T>(operands, mask, factors, &mut weights, &mut out);
         }
-        let weights = Tensor::of_buffer(weights, weights_shape);
+        let weights = Tensor::of_buffer(weights, weights_shape).to_device(q.device());
         let out = Tensor::of_buffer(out, shape);
         let inputs = [&q, &k, &v];
         let out = record("attention", out, &inputs, |tape, _| {

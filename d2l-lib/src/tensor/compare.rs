@@ -1,7 +1,10 @@
 //! Comparisons: element by element, and of tensors as a whole.
 
 use super::{Tensor, Value, arith::meet};
-use crate::ops::{elementwise::zip, number::with_wide};
+use crate::{
+    dtype::DType,
+    ops::{cuda, elementwise::zip, number::with_wide},
+};
 
 macro_rules! comparisons {
     ($($(#[$doc:meta])* $name:ident: $operator:tt;)*) => {
@@ -10,6 +13,9 @@ macro_rules! comparisons {
             #[track_caller]
             pub fn $name(&self, other: impl Into<Value>) -> Tensor {
                 let (a, b, shape) = meet(stringify!($name), self, other.into(), |dtype| dtype);
+                if let Some(out) = cuda::zip(stringify!($name), &a, &b, shape, DType::Bool) {
+                    return out;
+                }
                 with_wide!(a.dtype(), T => zip::<T, bool>(&a, &b, shape, |a, b| a $operator b))
             }
         )*}

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{Tensor, Value};
 use crate::{
     dtype::{DType, Element, with_dtype},
+    ops::cuda,
     random,
     shape::Shape,
 };
@@ -102,7 +103,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn zeros_like(&self) -> Tensor {
-        constant(self.layout.shape, self.dtype(), Value::Float(0.0))
+        constant_like(self, Value::Float(0.0))
     }
 
     /// Ones in the shape and type of this tensor.
@@ -114,7 +115,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn ones_like(&self) -> Tensor {
-        constant(self.layout.shape, self.dtype(), Value::Float(1.0))
+        constant_like(self, Value::Float(1.0))
     }
 
     /// The `f32` identity matrix with `n` rows.
@@ -254,6 +255,30 @@ impl Tensor {
     #[track_caller]
     pub fn randperm(n: usize) -> Tensor {
         Tensor::new(random::permutation(n), Shape::new(&[n]))
+    }
+}
+
+/// `value` everywhere, in the shape and type of `x` and on its device.
+#[track_caller]
+fn constant_like(x: &Tensor, value: Value) -> Tensor {
+    constant_by(x, x.layout.shape, x.dtype(), value)
+}
+
+/// `value` everywhere, on the device of `x`.
+#[track_caller]
+pub(crate) fn constant_by(
+    x: &Tensor,
+    shape: Shape,
+    dtype: DType,
+    value: Value,
+) -> Tensor {
+    if x.storage.is_host() {
+        return constant(shape, dtype, value);
+    }
+    let number = constant(Shape::new(&[]), dtype, value);
+    match cuda::constant(x, &number, shape) {
+        Some(out) => out,
+        None => constant(shape, dtype, Value::Tensor(number)).to_device(x.device()),
     }
 }
 

@@ -26,7 +26,8 @@ impl Tensor {
         let drawn = random::uniform(self.numel()).into_iter().zip(probabilities);
         let drawn = drawn.map(|(u, p)| if f64::from(u) < p { 1.0_f32 } else { 0.0 });
         let dtype = self.dtype().to_float();
-        Tensor::new(drawn.collect(), self.layout.shape).to_dtype(dtype)
+        let drawn = Tensor::new(drawn.collect(), self.layout.shape).to_dtype(dtype);
+        drawn.to_device(self.device())
     }
 
     /// `count` draws, with replacement, of positions along the last axis, whose elements are
@@ -65,7 +66,7 @@ impl Tensor {
             }
         }
         let shape = self.layout.shape.with(self.ndim() - 1, count);
-        Tensor::new(draws, shape)
+        Tensor::new(draws, shape).to_device(self.device())
     }
 
     /// `f32` numbers from the exponential distribution with mean `1 / rate`.
@@ -129,7 +130,7 @@ impl Tensor {
         };
         let drawn: Vec<f64> = rates.into_iter().map(draw).collect();
         let dtype = self.dtype().to_float();
-        Tensor::new(drawn, self.layout.shape).to_dtype(dtype)
+        Tensor::new(drawn, self.layout.shape).to_dtype(dtype).to_device(self.device())
     }
 
     /// The slices along the first axis in random order.

@@ -235,6 +235,7 @@ impl Tensor {
         let positions =
             (0..rows).flat_map(|i| columns.iter().map(move |column| column[i]));
         Tensor::new(positions.collect::<Vec<i64>>(), Shape::new(&[rows, self.ndim()]))
+            .to_device(self.device())
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Tensor, Value};
 use crate::{
     dtype::{DType, with_dtype},
     ops::{
+        cuda,
         elementwise::zip_in_place,
         number::{Number, with_number},
     },
@@ -64,7 +65,9 @@ impl Tensor {
     #[track_caller]
     pub fn add_(&self, other: impl Into<Value>) {
         let other = self.source("add_", other.into());
-        with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::plus));
+        if !cuda::zip_in_place("add", self, &other) {
+            with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::plus));
+        }
     }
 
     /// Subtracts `other`, a tensor or a number, which broadcasts.
@@ -83,7 +86,9 @@ impl Tensor {
     #[track_caller]
     pub fn sub_(&self, other: impl Into<Value>) {
         let other = self.source("sub_", other.into());
-        with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::minus));
+        if !cuda::zip_in_place("sub", self, &other) {
+            with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::minus));
+        }
     }
 
     /// Multiplies by `other`, a tensor or a number, which broadcasts.
@@ -102,7 +107,9 @@ impl Tensor {
     #[track_caller]
     pub fn mul_(&self, other: impl Into<Value>) {
         let other = self.factor("mul_", other.into());
-        with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::times));
+        if !cuda::zip_in_place("mul", self, &other) {
+            with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::times));
+        }
     }
 
     /// Divides by `other`, a tensor or a number, which broadcasts.
@@ -120,6 +127,9 @@ impl Tensor {
     #[track_caller]
     pub fn div_(&self, other: impl Into<Value>) {
         let other = self.factor("div_", other.into());
+        if self.dtype().is_float() && cuda::zip_in_place("div", self, &other) {
+            return;
+        }
         crate::dtype::with_float!(self.float_or_refuse("div_"), T => {
             zip_in_place::<T>(self, &other, |a, b| a / b)
         });
@@ -136,7 +146,9 @@ impl Tensor {
     #[track_caller]
     pub(super) fn write(&self, op: &str, value: Value) {
         let source = self.fitting(op, value, self.dtype());
-        with_dtype!(self.dtype(), T => zip_in_place::<T>(self, &source, |_, new| new));
+        if !cuda::write(op, self, &source) {
+            with_dtype!(self.dtype(), T => zip_in_place::<T>(self, &source, |_, new| new));
+        }
     }
 
     /// The other operand of arithmetic in place.

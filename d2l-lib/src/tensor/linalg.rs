@@ -1,6 +1,6 @@
 //! Products of vectors and matrices.
 
-use super::{Tensor, Value, create::constant};
+use super::{Tensor, Value, create::constant_by};
 use crate::{
     autograd::{record, unbroadcast},
     dtype::{DType, with_float},
@@ -126,7 +126,7 @@ impl Tensor {
         let shape = self.layout.shape.with(self.ndim() - 1, n);
         if k == 0 {
             // Nothing to sum over: the bias alone, for every row.
-            let zeros = constant(shape, dtype, Value::Int(0));
+            let zeros = constant_by(self, shape, dtype, Value::Int(0));
             return match bias {
                 Some(bias) => zeros + bias,
                 None => zeros,
@@ -136,10 +136,7 @@ impl Tensor {
         let weight = weight.to_dtype(dtype);
         let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
         let wide_bias = bias.as_ref().map(ops::widened);
-        let out = with_float!(dtype, T => {
-            let bias = wide_bias.as_deref();
-            ops::matmul::affine::<T>(&ops::widened(&x), &ops::widened(&weight), bias)
-        });
+        let out = affine(&ops::widened(&x), &ops::widened(&weight), wide_bias.as_deref());
         let out = ops::rounded(out, dtype);
         let inputs = [Some(&x), Some(&weight), bias.as_ref()];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
@@ -203,6 +200,15 @@ fn product(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
     }
 }
 
+/// `x · weightᵀ + bias` of matrices of `f32` or `f64`, outside the graph.
+#[track_caller]
+fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    match ops::cuda::affine(x, weight, bias) {
+        Some(out) => out,
+        None => with_float!(x.dtype(), T => ops::matmul::affine::<T>(x, weight, bias)),
+    }
+}
+
 /// The product of operands with at least two axes each, whose inner lengths agree.
 #[track_caller]
 fn matrices(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
@@ -216,7 +222,10 @@ fn matrices(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
             b.shape()
         )
     };
-    let out = ops::matmul::matmul(&a, &b, &batch);
+    let out = match ops::cuda::product(&a, &b, &batch) {
+        Some(out) => out,
+        None => ops::matmul::matmul(&a, &b, &batch),
+    };
     record(op, out, &[&a, &b], |tape, _| {
         let (a_shape, b_shape) = (a.layout.shape, b.layout.shape);
         tape.edge(&a, || {

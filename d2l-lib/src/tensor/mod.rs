@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::{
     autograd::Node,
-    device::{Buffer, Device, Storage},
+    device::{Buffer, Device, Storage, cuda::Array},
     dtype::{DType, Element, with_dtype},
     interrupt,
     layout::{Layout, Row, walk},
@@ -70,12 +70,33 @@ impl Tensor {
     pub(crate) fn new<T: Element>(values: Vec<T>, shape: Shape) -> Tensor {
         debug_assert_eq!(values.len(), shape.numel());
         interrupt::check();
-        Tensor {
-            storage: Storage::new(values),
-            layout: Layout::contiguous(shape),
-            dtype: T::DTYPE,
-            node: None,
+        Tensor::of_host(Storage::new(values), T::DTYPE, shape)
+    }
+
+    /// The tensor with the elements of a storage, row after row.
+    #[inline]
+    fn of_storage(storage: Storage, dtype: DType, shape: Shape) -> Tensor {
+        Tensor { storage, layout: Layout::contiguous(shape), dtype, node: None }
+    }
+
+    /// The tensor with the elements of a storage in main memory; they go to the device on which
+    /// the environment wants all tensors, unless they are one number.
+    #[inline]
+    fn of_host(storage: Storage, dtype: DType, shape: Shape) -> Tensor {
+        let home = Device::home();
+        if home != Device::Cpu && !shape.is_empty() {
+            crate::ops::cuda::done(storage.move_to(dtype, home));
         }
+        Tensor::of_storage(storage, dtype, shape)
+    }
+
+    /// The tensor with the elements of a GPU's array, row after row.
+    #[track_caller]
+    pub(crate) fn of_array(array: Array, shape: Shape) -> Tensor {
+        debug_assert_eq!(array.length(), shape.numel());
+        interrupt::check();
+        let dtype = array.dtype();
+        Tensor::of_storage(Storage::of_array(array), dtype, shape)
     }
 
     /// The tensor with the elements that `fill` writes, row after row, all of them; it is not
@@ -86,23 +107,13 @@ impl Tensor {
         fill: impl FnOnce(&mut [T]),
     ) -> Tensor {
         interrupt::check();
-        Tensor {
-            storage: Storage::filled(shape.numel(), fill),
-            layout: Layout::contiguous(shape),
-            dtype: T::DTYPE,
-            node: None,
-        }
+        Tensor::of_host(Storage::filled(shape.numel(), fill), T::DTYPE, shape)
     }
 
     /// The tensor with these elements, row after row.
     pub(crate) fn of_buffer<T: Element>(buffer: Buffer<T>, shape: Shape) -> Tensor {
         debug_assert_eq!(buffer.len(), shape.numel());
-        Tensor {
-            storage: Storage::of_buffer(buffer),
-            layout: Layout::contiguous(shape),
-            dtype: T::DTYPE,
-            node: None,
-        }
+        Tensor::of_host(Storage::of_buffer(buffer), T::DTYPE, shape)
     }
 
     /// Another look at the same storage, outside the graph.
@@ -188,7 +199,32 @@ impl Tensor {
     /// assert_eq!(x.device(), Device::Cpu);
     /// ```
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.storage.device()
+    }
+
+    /// This tensor if its elements are on `device`, else a copy there; gradients flow back.
+    ///
+    /// # Panics
+    /// If there is no such device ([`Device::cuda`] tells without panic), or it has no memory
+    /// left.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = tensor([1.0, 2.0]).to_device(d2l::try_gpu(0));
+    /// assert_eq!((&x + 1.0).device(), x.device());
+    /// ```
+    #[track_caller]
+    pub fn to_device(&self, device: Device) -> Tensor {
+        if self.device() == device {
+            return self.clone();
+        }
+        let storage = match self.storage.to_device(self.dtype, device) {
+            Ok(storage) => storage,
+            Err(error) => panic!("to_device: {error}"),
+        };
+        let out = Tensor { storage, node: None, ..self.clone() };
+        crate::autograd::record_across(out, self)
     }
 
     /// Whether both are looks at the same memory, so that writing one can change the other.
@@ -215,6 +251,14 @@ impl Tensor {
         self.layout.is_contiguous()
     }
 
+    /// Takes the elements to another device, where all tensors that share them find them.
+    #[track_caller]
+    pub(crate) fn move_to(&self, device: Device) {
+        if self.device() != device {
+            crate::ops::cuda::done(self.storage.move_to(self.dtype, device));
+        }
+    }
+
     /// The only element, as a number; of a bool tensor 0 or 1.
     ///
     /// # Panics
@@ -233,7 +277,10 @@ impl Tensor {
             self.shape(),
             self.numel()
         );
-        with_dtype!(self.dtype, T => self.storage.read::<T>()[self.layout.offset].to_f64())
+        // Of a GPU's memory only the element comes here, not all of the storage.
+        let own = crate::ops::cuda::copy(self);
+        let x = own.as_ref().unwrap_or(self);
+        with_dtype!(x.dtype, T => x.storage.read::<T>()[x.layout.offset].to_f64())
     }
 
     /// The elements, row after row, as `f32`, whatever the dtype.

@@ -4,7 +4,10 @@ use super::Tensor;
 use crate::{
     autograd::record,
     dtype::{DType, with_float},
-    ops::normalize::{Channels, Moments},
+    ops::{
+        cuda,
+        normalize::{Channels, Moments},
+    },
     shape::Shape,
 };
 
@@ -70,12 +73,15 @@ impl Tensor {
         // Computed in f32 up to the end if these are halves; mean and variance stay so.
         let [weight, bias] = [weight, bias].map(|part| part.map(wide));
         let (y, moments) = standardize("batch_norm", &wide(self), channels, eps);
-        let moment = |of: fn(&Moments) -> f64| {
-            let values: Vec<f64> = moments.iter().map(of).collect();
-            let shape = Shape::new(&[values.len()]);
-            Tensor::new(values, shape).to_dtype(y.dtype())
+        let moment = |of: fn(&Moments) -> f64, number: usize| match &moments {
+            Kept::OnGpu(moments) => moments.i((.., number)).to_dtype(y.dtype()),
+            Kept::Here(moments) => {
+                let values: Vec<f64> = moments.iter().map(of).collect();
+                let shape = Shape::new(&[values.len()]);
+                Tensor::new(values, shape).to_dtype(y.dtype())
+            }
         };
-        let (mean, variance) = (moment(|m| m.0), moment(|m| m.1));
+        let (mean, variance) = (moment(|m| m.0, 0), moment(|m| m.1, 1));
         let mut across = Shape::new(&vec![1; self.ndim() - 1]);
         across.as_mut()[0] = shape[1];
         let across = |x: Tensor| x.reshape_to(across);
@@ -128,15 +134,34 @@ fn scaled(y: Tensor, weight: Option<Tensor>, bias: Option<Tensor>) -> Tensor {
     }
 }
 
+/// Mean and variance of every channel.
+enum Kept {
+    Here(Vec<Moments>),
+    /// A row for each channel.
+    OnGpu(Tensor),
+}
+
 #[track_caller]
 fn standardize(
     op: &'static str,
     x: &Tensor,
     channels: Channels,
     eps: f64,
-) -> (Tensor, Vec<Moments>) {
+) -> (Tensor, Kept) {
     let dtype: DType = x.dtype().to_float();
     let x = &x.to_dtype(dtype).contiguous();
+    if let Some((out, moments)) = cuda::standardize(op, x, channels.0, eps) {
+        let out = record(op, out, &[x], |tape, y| {
+            let (y, moments) = (y.saved(), moments.clone());
+            tape.edge(x, || {
+                move |g: &Tensor| {
+                    cuda::standardize_back(&y, g, &moments, channels.0, eps)
+                        .expect("all on one GPU")
+                }
+            });
+        });
+        return (out, Kept::OnGpu(moments));
+    }
     let (out, moments) = with_float!(dtype, T => {
         let values = x.storage.read::<T>();
         let values = &values[x.layout.offset..];
@@ -161,5 +186,5 @@ fn standardize(
             }
         });
     });
-    (out, moments)
+    (out, Kept::Here(moments))
 }

@@ -6,6 +6,7 @@ use crate::{
     device::threads,
     dtype::{DType, with_dtype, with_float},
     ops::{
+        cuda,
         elementwise::GRAIN,
         number::{Number, with_number},
         rounded, widened,
@@ -134,9 +135,22 @@ impl Tensor {
     fn rows(&self, op: &'static str, index: &Tensor) -> Tensor {
         assert!(self.ndim() > 0, "{op}: a number has no rows");
         let count = self.shape()[0];
+        let shape = Shape::new(&[index.shape(), &self.shape()[1..]].concat());
+        if !self.storage.is_host() {
+            let index = on_device_of(self, op, index);
+            if let Some(out) = cuda::rows_of(op, self, &index, shape) {
+                let from = self.layout.shape;
+                return record(op, out, &[self], |tape, _| {
+                    tape.edge(self, || {
+                        move |g: &Tensor| {
+                            cuda::rows_of_back(g, &index, from).expect("all on one GPU")
+                        }
+                    });
+                });
+            }
+        }
         let rows = positions(op, index, count, self.shape());
         let width: usize = self.shape()[1..].iter().product();
-        let shape = Shape::new(&[index.shape(), &self.shape()[1..]].concat());
         let out = with_dtype!(self.dtype(), T => {
             let table = self.contiguous();
             let values = table.storage.read::<T>();
@@ -223,7 +237,7 @@ impl Tensor {
         {
             out[i * classes + class] = 1.0;
         }
-        Tensor::new(out, shape)
+        Tensor::new(out, shape).to_device(self.device())
     }
 
     /// `value` where `mask` is true, else the elements of this tensor; both broadcast.
@@ -291,9 +305,25 @@ impl Tensor {
             .flat_map(|row| (0..columns as i64).map(move |column| (row, column)))
             .map(|(row, column)| keep(row, column));
         let mask = Tensor::new(kept.collect::<Vec<bool>>(), Shape::new(&[rows, columns]));
+        let mask = mask.to_device(self.device());
         let zero = constant(Shape::new(&[]), self.dtype(), Value::Int(0));
         Tensor::where_(&mask, self, zero)
     }
+}
+
+/// Numbers of rows of `table` on its GPU. They are checked only where they are here: to look at a
+/// GPU's would be to wait for it.
+#[track_caller]
+fn on_device_of(table: &Tensor, op: &str, index: &Tensor) -> Tensor {
+    let dtype = index.dtype();
+    assert!(
+        matches!(dtype, DType::I64 | DType::U8),
+        "{op}: positions are whole numbers, not {dtype}"
+    );
+    if index.storage.is_host() {
+        positions(op, index, table.shape()[0], table.shape());
+    }
+    index.saved().to_device(table.device()).to_dtype(DType::I64)
 }
 
 /// The elements of `index`, negative ones counted from the end, checked to be below `length`.

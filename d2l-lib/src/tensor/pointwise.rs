@@ -5,6 +5,7 @@ use crate::{
     autograd::record,
     dtype::{DType, Element, with_float},
     ops::{
+        cuda,
         elementwise::{map, zip},
         float::Float,
         number::{Number, with_number},
@@ -26,16 +27,25 @@ macro_rules! float_functions {
             #[track_caller]
             pub fn $name(&self) -> Tensor {
                 let x = &self.to_dtype(self.dtype().to_float());
-                let out = with_float!(x.dtype(), T => map::<T, T>(x, |$x| $value));
+                let out = match cuda::map(stringify!($name), x, [0.0; 2]) {
+                    Some(out) => out,
+                    None => with_float!(x.dtype(), T => map::<T, T>(x, |$x| $value)),
+                };
                 record(stringify!($name), out, &[x], |tape, y| {
                     tape.edge(x, || {
                         let kept = match Keep::$keep {
                             Keep::Input => x.saved(),
                             Keep::Output => y.saved(),
                         };
-                        move |g: &Tensor| with_float!(g.dtype(), T => {
-                            zip::<T, T>(&kept, g, g.layout.shape, |$k, $g| $gradient)
-                        })
+                        move |g: &Tensor| {
+                            let kernel = concat!(stringify!($name), "_back");
+                            if let Some(out) = cuda::zip(kernel, &kept, g, g.layout.shape, g.dtype()) {
+                                return out;
+                            }
+                            with_float!(g.dtype(), T => {
+                                zip::<T, T>(&kept, g, g.layout.shape, |$k, $g| $gradient)
+                            })
+                        }
                     });
                 })
             }
@@ -134,7 +144,10 @@ impl Tensor {
     #[track_caller]
     pub fn abs(&self) -> Tensor {
         let x = number(self);
-        let out = with_number!(x.dtype(), T => map::<T, T>(&x, T::magnitude));
+        let out = match cuda::map("abs", &x, [0.0; 2]) {
+            Some(out) => out,
+            None => with_number!(x.dtype(), T => map::<T, T>(&x, T::magnitude)),
+        };
         record("abs", out, &[&x], |tape, _| {
             tape.edge(&x, || {
                 let x = x.saved();
@@ -153,13 +166,19 @@ impl Tensor {
     #[track_caller]
     pub fn relu(&self) -> Tensor {
         let x = number(self);
-        let out = with_number!(x.dtype(), T => {
-            map::<T, T>(&x, |value| if value < T::default() { T::default() } else { value })
-        });
+        let out = match cuda::map("relu", &x, [0.0; 2]) {
+            Some(out) => out,
+            None => with_number!(x.dtype(), T => {
+                map::<T, T>(&x, |value| if value < T::default() { T::default() } else { value })
+            }),
+        };
         record("relu", out, &[&x], |tape, y| {
             tape.edge(&x, || {
                 let y = y.saved();
                 move |g: &Tensor| {
+                    if let Some(out) = cuda::zip("relu_back", &y, g, g.layout.shape, g.dtype()) {
+                        return out;
+                    }
                     with_float!(g.dtype(), T => {
                         zip::<T, T>(&y, g, g.layout.shape, |y, g| if y <= 0.0 { 0.0 } else { g })
                     })
@@ -196,12 +215,15 @@ impl Tensor {
     pub fn clamp(&self, low: f64, high: f64) -> Tensor {
         assert!(low <= high, "clamp: no number lies between {low} and {high}");
         let x = if self.dtype().is_float() { self.clone() } else { number(self) };
-        let out = with_number!(x.dtype(), T => {
-            let (low, high) = (T::from_f64(low), T::from_f64(high));
-            map::<T, T>(&x, |value| {
-                if value < low { low } else if value > high { high } else { value }
-            })
-        });
+        let out = match cuda::map("clamp", &x, [low, high]) {
+            Some(out) => out,
+            None => with_number!(x.dtype(), T => {
+                let (low, high) = (T::from_f64(low), T::from_f64(high));
+                map::<T, T>(&x, |value| {
+                    if value < low { low } else if value > high { high } else { value }
+                })
+            }),
+        };
         record("clamp", out, &[&x], |tape, _| {
             tape.edge(&x, || {
                 let x = x.saved();
@@ -240,9 +262,12 @@ impl Tensor {
         if !self.dtype().is_float() {
             return self.clone();
         }
-        let out = with_float!(self.dtype(), T => {
-            map::<T, T>(self, |value| round(value.to_f64()) as T)
-        });
+        let out = match cuda::map(op, self, [0.0; 2]) {
+            Some(out) => out,
+            None => with_float!(self.dtype(), T => {
+                map::<T, T>(self, |value| round(value.to_f64()) as T)
+            }),
+        };
         record(op, out, &[self], |tape, _| {
             tape.edge(self, || |g: &Tensor| g.zeros_like());
         })

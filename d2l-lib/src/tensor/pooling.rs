@@ -6,6 +6,7 @@ use crate::{
     device::threads,
     dtype::with_float,
     ops::{
+        cuda::Sliding,
         elementwise::GRAIN,
         pool,
         window::{Window, lengths},
@@ -42,8 +43,11 @@ impl Tensor {
         let [n, c, h, w] = lengths(self);
         let shape = Shape::new(&[n, c, places[0], places[1]]);
         let size = places[0] * places[1];
-        let mut chosen = vec![0_u32; shape.numel()];
         let x = self.to_dtype(self.dtype().wide()).contiguous();
+        if let Some(out) = sliding(&window, &x, places).greatest(&x) {
+            return out.rounded_to("max_pool2d", self.dtype());
+        }
+        let mut chosen = vec![0_u32; shape.numel()];
         let out = with_float!(x.dtype(), T => {
             let values = x.storage.read::<T>();
             let values = &values[x.layout.offset..];
@@ -110,6 +114,9 @@ impl Tensor {
         let shape = Shape::new(&[n, c, places[0], places[1]]);
         let size = places[0] * places[1];
         let x = self.to_dtype(self.dtype().wide()).contiguous();
+        if let Some(out) = sliding(&window, &x, places).means(&x) {
+            return out.rounded_to("avg_pool2d", self.dtype());
+        }
         let out = with_float!(x.dtype(), T => {
             let values = x.storage.read::<T>();
             let values = &values[x.layout.offset..];
@@ -143,6 +150,12 @@ impl Tensor {
         });
         out.rounded_to("avg_pool2d", self.dtype())
     }
+}
+
+/// The window's places over the images of `x`, for a GPU.
+pub(super) fn sliding(window: &Window, x: &Tensor, places: [usize; 2]) -> Sliding {
+    let Window { kernel, stride, padding } = *window;
+    Sliding { images: lengths(x), places, kernel, stride, padding }
 }
 
 /// The window, and how many places it has over the images of `x`.

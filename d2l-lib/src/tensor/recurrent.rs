@@ -5,7 +5,10 @@ use crate::{
     autograd::record,
     device::Buffer,
     dtype::with_float,
-    ops::recurrent::{Kind, Operands, Sequence},
+    ops::{
+        cuda::{self, Trace},
+        recurrent::{Kind, Operands, Sequence},
+    },
     shape::Shape,
 };
 
@@ -47,9 +50,13 @@ pub(crate) fn recurrent(
     let (t, n, h) = (sizes.times, sizes.count, sizes.hiddens);
     let shape = Shape::new(&[if pass.with_cell { t + 1 } else { t }, n, h]);
     if shape.numel() == 0 {
-        return Tensor::zeros(shape).to_dtype(result);
+        return Tensor::zeros(shape).to_dtype(result).to_device(x.device());
     }
     crate::interrupt::check();
+    if let Some((hidden, trace)) = cuda::recur(&sizes, &inputs) {
+        let out = on_gpu(pass, sizes, inputs, hidden, trace);
+        return out.rounded_to(op(pass.kind), result);
+    }
     with_float!(dtype, T => {
         let mut out = Buffer::<T>::new(shape.numel());
         let mut trace = sizes.trace::<T>();
@@ -81,14 +88,49 @@ pub(crate) fn recurrent(
                     sizes.backward::<T>(&operands, &out, values, &mut trace, &mut state);
                 }
                 let rows = sizes.kind.gates() * h;
-                let gates = Tensor::of_buffer(trace.gates, Shape::new(&[t, n, rows]));
-                let kept_share = (pass.kind == Kind::Gru)
-                    .then(|| Tensor::of_buffer(trace.kept, Shape::new(&[t, n, h])));
-                let state = state.map(|state| Tensor::of_buffer(state, Shape::new(&[n, h])));
+                let home = |buffer, shape: &[usize]| {
+                    Tensor::of_buffer::<T>(buffer, Shape::new(shape)).to_device(g.device())
+                };
+                let gates = home(trace.gates, &[t, n, rows]);
+                let kept_share = (pass.kind == Kind::Gru).then(|| home(trace.kept, &[t, n, h]));
+                let state = state.map(|state| home(state, &[n, h]));
                 gradients(&sizes, &kept, &out, &gates, kept_share.as_ref(), state, needs)
             });
         });
         out.rounded_to(op(pass.kind), result)
+    })
+}
+
+/// [`recurrent`] after the pass of a GPU, which left the `hidden` states and its `trace`.
+#[track_caller]
+fn on_gpu(
+    pass: Pass,
+    sizes: Sequence,
+    inputs: Vec<Tensor>,
+    hidden: Tensor,
+    trace: Trace,
+) -> Tensor {
+    let t = sizes.times;
+    let last = if pass.reversed { 0 } else { t - 1 };
+    let out = match pass.with_cell {
+        true => Tensor::cat(&[&hidden, &trace.cells.narrow(0, last, 1)], 0),
+        false => hidden,
+    };
+    let all: Vec<&Tensor> = inputs.iter().collect();
+    record(op(pass.kind), out, &all, |tape, out| {
+        let (kept, out) =
+            (inputs.iter().map(Tensor::saved).collect::<Vec<_>>(), out.saved());
+        tape.joint(&all, move |g, needs| {
+            let g = g.contiguous();
+            let cell_flow = match pass.with_cell {
+                true => g.i(t).copy(),
+                false => kept[5].zeros_like(),
+            };
+            let flowing = cuda::recur_back(&sizes, &kept, &out, &g, &trace, &cell_flow);
+            let new = (pass.kind == Kind::Gru).then_some(&trace.kept);
+            let state = [flowing, cell_flow];
+            gradients(&sizes, &kept, &out, &trace.gates, new, state, needs)
+        });
     })
 }
 

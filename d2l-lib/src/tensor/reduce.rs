@@ -7,6 +7,7 @@ use crate::{
     autograd::record,
     dtype::{DType, Element, with_dtype, with_float},
     ops::{
+        cuda::{self, Fold},
         number::{Number, is_nan, with_number},
         reduce::{self, kept_shape},
         rounded, widened,
@@ -102,14 +103,9 @@ fn count(x: &Tensor, flags: &[bool]) -> usize {
 
 #[track_caller]
 fn sum(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
-    let out = match x.dtype() {
-        DType::F32 => reduce::sum_floats::<f32>(x, flags, |sum| sum as f32),
-        DType::F64 => reduce::sum_floats::<f64>(x, flags, |sum| sum),
-        DType::F16 => reduce::sum_halves::<f16>(x, flags, |sum| sum),
-        DType::BF16 => reduce::sum_halves::<bf16>(x, flags, |sum| sum),
-        other => with_dtype!(other, T => {
-            reduce::sum::<T, i64>(x, flags, T::to_sum, |sum| sum.to_i64())
-        }),
+    let out = match cuda::fold("sum", x, flags, Fold::Sum(1.0)) {
+        Some(out) => out,
+        None => sum_on_host(x, flags),
     };
     let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
     record("sum", finish(out, flags, reduced), &[x], |tape, _| {
@@ -118,15 +114,36 @@ fn sum(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
 }
 
 #[track_caller]
-fn mean(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
-    let n = count(x, flags) as f64;
-    let x = &x.to_dtype(x.dtype().to_float());
-    let out = match x.dtype() {
+fn sum_on_host(x: &Tensor, flags: &[bool]) -> Tensor {
+    match x.dtype() {
+        DType::F32 => reduce::sum_floats::<f32>(x, flags, |sum| sum as f32),
+        DType::F64 => reduce::sum_floats::<f64>(x, flags, |sum| sum),
+        DType::F16 => reduce::sum_halves::<f16>(x, flags, |sum| sum),
+        DType::BF16 => reduce::sum_halves::<bf16>(x, flags, |sum| sum),
+        other => with_dtype!(other, T => {
+            reduce::sum::<T, i64>(x, flags, T::to_sum, |sum| sum.to_i64())
+        }),
+    }
+}
+
+#[track_caller]
+fn mean_on_host(x: &Tensor, flags: &[bool], n: f64) -> Tensor {
+    match x.dtype() {
         DType::F16 => reduce::sum_halves::<f16>(x, flags, |sum| sum / n),
         DType::BF16 => reduce::sum_halves::<bf16>(x, flags, |sum| sum / n),
         other => with_float!(other, T => {
             reduce::sum_floats::<T>(x, flags, |sum| (sum / n) as T)
         }),
+    }
+}
+
+#[track_caller]
+fn mean(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
+    let n = count(x, flags) as f64;
+    let x = &x.to_dtype(x.dtype().to_float());
+    let out = match cuda::fold("mean", x, flags, Fold::Sum(1.0 / n)) {
+        Some(out) => out,
+        None => mean_on_host(x, flags, n),
     };
     let (kept, from) = (kept_shape(x.layout.shape, flags), x.layout.shape);
     record("mean", finish(out, flags, reduced), &[x], |tape, _| {
@@ -160,19 +177,27 @@ fn std(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
 #[track_caller]
 fn max(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let x = &some(x, flags, "max");
-    let out = with_number!(x.dtype(), T => {
-        reduce::extreme::<T>(&widened(x), flags, T::LOWEST, T::greater)
-    });
-    extreme("max", x, rounded(out, x.dtype()), flags, reduced)
+    let out = match cuda::fold("max", x, flags, Fold::Max) {
+        Some(out) => out,
+        None => with_number!(x.dtype(), T => {
+            let out = reduce::extreme::<T>(&widened(x), flags, T::LOWEST, T::greater);
+            rounded(out, x.dtype())
+        }),
+    };
+    extreme("max", x, out, flags, reduced)
 }
 
 #[track_caller]
 fn min(x: &Tensor, flags: &[bool], reduced: Reduced) -> Tensor {
     let x = &some(x, flags, "min");
-    let out = with_number!(x.dtype(), T => {
-        reduce::extreme::<T>(&widened(x), flags, T::HIGHEST, T::smaller)
-    });
-    extreme("min", x, rounded(out, x.dtype()), flags, reduced)
+    let out = match cuda::fold("min", x, flags, Fold::Min) {
+        Some(out) => out,
+        None => with_number!(x.dtype(), T => {
+            let out = reduce::extreme::<T>(&widened(x), flags, T::HIGHEST, T::smaller);
+            rounded(out, x.dtype())
+        }),
+    };
+    extreme("min", x, out, flags, reduced)
 }
 
 /// `x` with bools as integers, if there is at least one element to choose from.
@@ -263,7 +288,8 @@ impl Tensor {
         // Rows come in the order of `last`, where the last axis stands in `axis`'s place.
         let rows = last.layout.shape.with(self.ndim() - 1, 1);
         let found = Tensor::new(find(&last), rows);
-        found.transpose(axis as i64, -1).squeeze(axis as i64).contiguous()
+        let found = found.transpose(axis as i64, -1).squeeze(axis as i64).contiguous();
+        found.to_device(self.device())
     }
 
     /// Running sums along `axis`.

@@ -5,7 +5,7 @@ use crate::{
     DType,
     autograd::record,
     dtype::with_float,
-    ops::softmax as rows,
+    ops::{cuda, softmax as rows},
     shape::{Shape, axis_of},
     tensor::Value,
 };
@@ -61,19 +61,29 @@ impl Tensor {
         }
         let x = self.with_last(axis);
         let length = x.shape()[x.ndim() - 1];
-        let out = with_float!(x.dtype(), T => {
-            let values = x.storage.read::<T>();
-            let values = &values[x.layout.offset..];
-            Tensor::filled(x.layout.shape, |out| match rows {
-                Rows::Softmax => rows::softmax::<T>(values, length, out),
-                Rows::Log => rows::log_softmax::<T>(values, length, out),
-            })
-        });
+        let out = match cuda::rows(op, &x) {
+            Some(out) => out,
+            None => with_float!(x.dtype(), T => {
+                let values = x.storage.read::<T>();
+                let values = &values[x.layout.offset..];
+                Tensor::filled(x.layout.shape, |out| match rows {
+                    Rows::Softmax => rows::softmax::<T>(values, length, out),
+                    Rows::Log => rows::log_softmax::<T>(values, length, out),
+                })
+            }),
+        };
         let out = record(op, out, &[&x], |tape, y| {
             tape.edge(&x, || {
                 let y = y.saved();
                 move |g: &Tensor| {
                     let g = g.contiguous();
+                    let kernel = match rows {
+                        Rows::Softmax => "softmax_back",
+                        Rows::Log => "log_softmax_back",
+                    };
+                    if let Some(out) = cuda::rows_back(kernel, &y, &g) {
+                        return out;
+                    }
                     with_float!(g.dtype(), T => {
                         let (y, g_values) = (y.storage.read::<T>(), g.storage.read::<T>());
                         let g_values = &g_values[g.layout.offset..];
@@ -136,13 +146,19 @@ impl Tensor {
         );
         let (n, c) = (self.shape()[0], self.shape()[1]);
         let targets = targets.to_dtype(DType::I64).contiguous();
+        let dtype = self.dtype().to_float();
+        let x = self.to_dtype(dtype.wide()).contiguous();
+        if let Some((out, gradient)) = cuda::cross_entropy(&x, &targets) {
+            let out = record("cross_entropy", out, &[&x], |tape, _| {
+                tape.edge(&x, || move |g: &Tensor| gradient * g);
+            });
+            return out.rounded_to("cross_entropy", dtype);
+        }
         let classes = targets.storage.read::<i64>();
         let classes = &classes[targets.layout.offset..][..n];
         if let Some(wrong) = classes.iter().find(|&&at| at < 0 || at >= c as i64) {
             panic!("cross_entropy: target {wrong} is none of the {c} classes");
         }
-        let dtype = self.dtype().to_float();
-        let x = self.to_dtype(dtype.wide()).contiguous();
         let mut loss = 0.0;
         // The gradient falls off on the way, so it is made now.
         let gradient = with_float!(x.dtype(), T => {

@@ -30,7 +30,8 @@ fn refuse_gradient(op: &str, a: &Tensor) {
 }
 
 fn matrix(values: Vec<f64>, shape: &[usize], like: &Tensor) -> Tensor {
-    Tensor::new(values, Shape::new(shape)).to_dtype(like.dtype().to_float())
+    let values = Tensor::new(values, Shape::new(shape)).to_dtype(like.dtype().to_float());
+    values.to_device(like.device())
 }
 
 impl Tensor {
@@ -88,7 +89,8 @@ impl Tensor {
     #[track_caller]
     pub fn inverse(&self) -> Tensor {
         let (n, _) = square("inverse", self);
-        self.solve(&Tensor::eye(n).to_dtype(self.dtype().to_float()))
+        let one = Tensor::eye(n).to_dtype(self.dtype().to_float());
+        self.solve(&one.to_device(self.device()))
     }
 
     /// The lower triangular `l` with `l · lᵀ` equal to this symmetric matrix, of which only

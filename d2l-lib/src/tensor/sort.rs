@@ -100,7 +100,8 @@ impl Tensor {
             }
         });
         let shape = last.layout.shape.with(self.ndim() - 1, keep);
-        Tensor::new(ranks, shape).transpose(axis as i64, -1).contiguous()
+        let ranks = Tensor::new(ranks, shape).transpose(axis as i64, -1).contiguous();
+        ranks.to_device(self.device())
     }
 
     /// The different elements in ascending order, and how often each is there.
@@ -127,7 +128,9 @@ impl Tensor {
                 }
             }
             let shape = crate::Shape::new(&[counts.len()]);
-            (Tensor::new(different, shape), Tensor::new(counts, shape))
+            let home = self.device();
+            let different = Tensor::new(different, shape).to_device(home);
+            (different, Tensor::new(counts, shape).to_device(home))
         })
     }
 
@@ -155,7 +158,7 @@ impl Tensor {
                 None => panic!("bincount: {value} is not among 0..{length}"),
             }
         }
-        Tensor::new(counts, crate::Shape::new(&[length]))
+        Tensor::new(counts, crate::Shape::new(&[length])).to_device(self.device())
     }
 }
 

@@ -5,10 +5,20 @@ use crate::{
     autograd::{record, unbroadcast},
     dtype::{DType, with_dtype},
     layout::Layout,
-    ops::elementwise::{copy, zip_in_place},
+    ops::{
+        cuda,
+        elementwise::{copy, zip_in_place},
+    },
     shape::{MAX_NDIM, Shape, TargetShape, axis_of, broadcast},
-    tensor::{Value, create::constant},
+    tensor::{Value, create::constant_by},
 };
+
+/// Writes the elements of `source`, of the same type, to `part`.
+fn put(part: &Tensor, source: &Tensor) {
+    if !cuda::write("copy_", part, source) {
+        with_dtype!(part.dtype(), T => zip_in_place::<T>(part, source, |_, new| new));
+    }
+}
 
 impl Tensor {
     /// A view with this layout, through which the gradient flows back by `pull`.
@@ -273,9 +283,8 @@ impl Tensor {
     {
         let shape = self.layout.shape;
         self.view(op, part(&self.layout), move |g| {
-            let whole = constant(shape, g.dtype(), Value::Float(0.0));
-            let view = whole.with_layout(part(&whole.layout));
-            with_dtype!(g.dtype(), T => zip_in_place::<T>(&view, g, |_, g| g));
+            let whole = constant_by(g, shape, g.dtype(), Value::Float(0.0));
+            put(&whole.with_layout(part(&whole.layout)), g);
             whole
         })
     }
@@ -350,14 +359,13 @@ impl Tensor {
         let dtype = dtypes.reduce(DType::join).unwrap_or(DType::F32);
         let tensors: Vec<Tensor> = tensors.iter().map(|t| t.to_dtype(dtype)).collect();
 
-        let out =
-            constant(first.layout.shape.with(axis, length), dtype, Value::Float(0.0));
+        let shape = first.layout.shape.with(axis, length);
+        let out = constant_by(first, shape, dtype, Value::Float(0.0));
         let mut starts = Vec::with_capacity(tensors.len());
         let mut start = 0;
         for tensor in &tensors {
             let length = tensor.shape()[axis];
-            let part = out.with_layout(out.layout.slice(axis, start, length, 1));
-            with_dtype!(dtype, T => zip_in_place::<T>(&part, tensor, |_, new| new));
+            put(&out.with_layout(out.layout.slice(axis, start, length, 1)), tensor);
             starts.push(start);
             start += length;
         }

@@ -1,0 +1,102 @@
+//! How fast a GPU is: one line of JSON for each measurement, as `tests/gpu/report.py` wants them.
+//!
+//! `cargo run --example gpu [cpu|cuda:0] [SCALE]`; sizes are divided by the scale, so that an
+//! emulated GPU can show that all of it runs.
+
+use std::time::Instant;
+
+use d2l::prelude::*;
+
+/// Seconds of one call: the least of five means, each over `calls` calls that are waited for
+/// together.
+fn seconds(device: Device, calls: usize, mut f: impl FnMut()) -> f64 {
+    f();
+    device.synchronize().expect("the warm-up succeeded");
+    let once = |_| {
+        let start = Instant::now();
+        (0..calls).for_each(|_| f());
+        device.synchronize().expect("all calls succeeded");
+        start.elapsed().as_secs_f64() / calls as f64
+    };
+    (0..5).map(once).fold(f64::INFINITY, f64::min)
+}
+
+fn report(name: &str, value: f64, unit: &str) {
+    println!("{{\"name\": \"{name}\", \"value\": {value:.6}, \"unit\": \"{unit}\"}}");
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let device: Device = arguments
+        .next()
+        .map_or(Ok(d2l::try_gpu(0)), |name| name.parse())
+        .expect("a device");
+    let scale: usize =
+        arguments.next().map_or(1, |scale| scale.parse().expect("a number"));
+    let calls = if scale == 1 { 100 } else { 2 };
+    eprintln!("{device}: {}", device.name().expect("the device exists"));
+
+    // What one operation costs before there is anything to do.
+    let (a, b) =
+        (Tensor::ones([4]).to_device(device), Tensor::ones([4]).to_device(device));
+    report(
+        "add of 4 elements",
+        1e6 * seconds(device, 20 * calls, || drop(&a + &b)),
+        "us",
+    );
+    let leaf = a.detach().requires_grad();
+    let with_grad = seconds(device, 20 * calls, || drop(&leaf + &b));
+    report("add of 4 elements with grad", 1e6 * with_grad, "us");
+
+    // Bandwidth: bytes read and written, in a second.
+    let n = (64 << 20) / (scale * scale);
+    let (x, y) =
+        (Tensor::ones([n]).to_device(device), Tensor::ones([n]).to_device(device));
+    let bandwidth = |name: &str, numbers: usize, f: &mut dyn FnMut()| {
+        let rate = (4 * numbers * n) as f64 / seconds(device, calls, f) / 1e9;
+        report(name, rate, "GB/s");
+    };
+    bandwidth("copy", 2, &mut || drop(x.copy()));
+    bandwidth("add", 3, &mut || drop(&x + &y));
+    bandwidth("exp", 2, &mut || drop(x.exp()));
+    bandwidth("add in place", 3, &mut || x.add_(&y));
+    bandwidth("sum", 1, &mut || drop(x.sum()));
+    let rows = x.i(..n / 1024 * 1024).reshape([n / 1024, 1024]);
+    bandwidth("softmax of rows of 1024", 2, &mut || drop(rows.softmax(1)));
+    bandwidth("sum of columns", 1, &mut || drop(rows.sum_axis(0)));
+    bandwidth("transposed copy", 2, &mut || drop(rows.t().copy()));
+
+    for n in [512, 1024, 2048, 4096, 8192].map(|n| n / scale) {
+        let (a, b) = (
+            Tensor::rand([n, n]).to_device(device),
+            Tensor::rand([n, n]).to_device(device),
+        );
+        let time = seconds(device, (calls / 10).max(1), || drop(a.matmul(&b)));
+        report(&format!("matmul {n}"), 2.0 * (n as f64).powi(3) / time / 1e12, "TFLOP/s");
+    }
+
+    // Ten thousand steps must not need more memory than one.
+    let net = sequential![nn::Linear::new(784, 256), nn::Relu, nn::Linear::new(256, 10)];
+    net.to_device(device);
+    let images = Tensor::rand([256, 784]).to_device(device);
+    let labels = Tensor::randint(0..10, [256]).to_device(device);
+    let mut rule = optim::Sgd::new(net.parameters(), 0.1);
+    let mut step = || {
+        let loss = net.forward(&images).cross_entropy(&labels);
+        rule.zero_grad();
+        loss.backward();
+        rule.step();
+    };
+    report(
+        "MLP 784-256-10, batch 256, step",
+        1e3 * seconds(device, calls, &mut step),
+        "ms",
+    );
+    let before = device.memory().map_or(0, |figures| figures.in_use);
+    (0..10_000 / (scale * scale)).for_each(|_| step());
+    let after = device.memory().map_or(0, |figures| figures.in_use);
+    report("bytes lost in 10,000 steps", after as f64 - before as f64, "bytes");
+    for (op, count) in d2l::detours() {
+        report(&format!("detour: {op}"), count as f64, "times");
+    }
+}

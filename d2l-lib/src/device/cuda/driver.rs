@@ -1,0 +1,94 @@
+//! What we need of a GPU, and no more: the boundary behind which a real one, an emulated one, or
+//! one that fails on request can be.
+
+use std::ffi::c_void;
+
+/// A place in a device's memory.
+pub(crate) type Address = u64;
+
+/// A loaded program, as its driver knows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Module(pub(crate) usize);
+
+/// A kernel of a loaded program, as its driver knows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Function(pub(crate) usize);
+
+/// How a kernel is launched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Grid {
+    pub(crate) blocks: [u32; 3],
+    pub(crate) threads: [u32; 3],
+    /// Bytes of shared memory beyond those that the kernel declares.
+    pub(crate) shared: u32,
+}
+
+/// How much memory a device has, for all processes together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Capacity {
+    pub(crate) free: usize,
+    pub(crate) total: usize,
+}
+
+/// Some kernels in one source file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) source: &'static str,
+}
+
+/// What a driver says when it cannot do something.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Failure {
+    OutOfMemory,
+    /// A library that is loaded at its first use is missing.
+    Library(&'static str),
+    Compile {
+        program: &'static str,
+        log: String,
+    },
+    Other(String),
+}
+
+/// One device. Everything but `allocate`, `release`, `load` and `synchronize` is only queued, in
+/// order, and may fail later; what `download` gives is there when it returns.
+pub(crate) trait Driver: Send + Sync {
+    /// The name of the device.
+    fn name(&self) -> String;
+
+    /// How many blocks of threads the device works on at once, about.
+    fn blocks(&self) -> u32;
+
+    fn capacity(&self) -> Result<Capacity, Failure>;
+
+    fn allocate(&self, bytes: usize) -> Result<Address, Failure>;
+
+    /// Gives back what `allocate` gave, after all that was queued before.
+    fn release(&self, at: Address);
+
+    fn upload(&self, from: &[u8], to: Address) -> Result<(), Failure>;
+
+    fn download(&self, from: Address, to: &mut [u8]) -> Result<(), Failure>;
+
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Failure>;
+
+    fn zero(&self, at: Address, bytes: usize) -> Result<(), Failure>;
+
+    /// Compiles a program, if it was not before, and loads it.
+    fn load(&self, program: Program) -> Result<Module, Failure>;
+
+    /// The kernel of this name.
+    fn function(&self, module: Module, name: &str) -> Result<Function, Failure>;
+
+    /// # Safety
+    /// The arguments must be those of the kernel, and the addresses in them those of memory that
+    /// was allocated here and is large enough.
+    unsafe fn launch(
+        &self,
+        kernel: Function,
+        grid: Grid,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), Failure>;
+
+    fn synchronize(&self) -> Result<(), Failure>;
+}

@@ -1,0 +1,185 @@
+//! A device made of the processor: the machine's C++ compiler makes the same kernels for it, and
+//! `emulate.h` runs their threads. It is slow, and there to test everything above the driver
+//! where no GPU is: `D2L_CUDA=emulated` in the environment gives two such devices.
+
+use std::{
+    collections::HashMap,
+    ffi::c_void,
+    fs,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
+
+use libloading::Library;
+
+use super::{
+    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    program,
+};
+
+const HEADER: &str = include_str!("kernels/emulate.h");
+
+/// What the device pretends to have.
+const MEMORY: usize = 1 << 30;
+
+/// Bytes around every block that no kernel may touch.
+const GUARD: usize = 64;
+const GUARD_BYTE: u8 = 0xA5;
+
+#[derive(Default)]
+pub(super) struct Emulated {
+    blocks: Mutex<HashMap<Address, Vec<u8>>>,
+    modules: Mutex<Vec<Library>>,
+}
+
+/// A kernel as the compiler made it: sizes of the grid and of its blocks, bytes of shared memory,
+/// arguments; whether all threads came to their end.
+type Kernel = unsafe extern "C" fn(*const u32, usize, *mut *mut c_void) -> bool;
+
+/// One kernel runs at a time, for the emulation keeps its state in variables of the library.
+static RUNNING: Mutex<()> = Mutex::new(());
+
+/// The machine's C++ compiler, if there is one.
+pub(super) fn compiler() -> Option<&'static str> {
+    let answers = |name: &&str| {
+        Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success())
+    };
+    ["c++", "g++", "clang++"].into_iter().find(answers)
+}
+
+fn other(what: impl std::fmt::Display) -> Failure {
+    Failure::Other(what.to_string())
+}
+
+/// Checks that nothing was written around a block.
+fn check_guards(block: &[u8]) {
+    let untouched = |bytes: &[u8]| bytes.iter().all(|&byte| byte == GUARD_BYTE);
+    assert!(
+        untouched(&block[..GUARD]) && untouched(&block[block.len() - GUARD..]),
+        "a kernel wrote outside of a block of {} bytes",
+        block.len() - 2 * GUARD
+    );
+}
+
+impl Driver for Emulated {
+    fn name(&self) -> String {
+        "emulated".to_owned()
+    }
+
+    fn blocks(&self) -> u32 {
+        // More would only be loops in other places.
+        2
+    }
+
+    fn capacity(&self) -> Result<Capacity, Failure> {
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let used: usize = blocks.values().map(|block| block.len() - 2 * GUARD).sum();
+        Ok(Capacity { free: MEMORY.saturating_sub(used), total: MEMORY })
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Address, Failure> {
+        if bytes > self.capacity()?.free {
+            return Err(Failure::OutOfMemory);
+        }
+        let mut block = vec![GUARD_BYTE; bytes + 2 * GUARD];
+        // What nobody has written must not look like a result.
+        block[GUARD..GUARD + bytes].fill(0xFF);
+        let at = block.as_ptr() as Address + GUARD as Address;
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(at, block);
+        Ok(at)
+    }
+
+    fn release(&self, at: Address) {
+        let block =
+            self.blocks.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
+        check_guards(&block.expect("what `allocate` gave"));
+    }
+
+    fn upload(&self, from: &[u8], to: Address) -> Result<(), Failure> {
+        // SAFETY: `to` is memory that `allocate` gave, large enough, and nobody else's.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from.as_ptr(), to as *mut u8, from.len())
+        };
+        Ok(())
+    }
+
+    fn download(&self, from: Address, to: &mut [u8]) -> Result<(), Failure> {
+        // SAFETY: as in `upload`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len())
+        };
+        Ok(())
+    }
+
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Failure> {
+        // SAFETY: as in `upload`, for both.
+        unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
+        Ok(())
+    }
+
+    fn zero(&self, at: Address, bytes: usize) -> Result<(), Failure> {
+        // SAFETY: as in `upload`.
+        unsafe { std::ptr::write_bytes(at as *mut u8, 0, bytes) };
+        Ok(())
+    }
+
+    fn load(&self, program: Program) -> Result<Module, Failure> {
+        let compiler = compiler().ok_or(Failure::Library("a C++ compiler"))?;
+        let key = format!("{compiler} {HEADER}");
+        let path = program::compiled(program, &key, ".so", |to| {
+            let source = to.with_extension("cpp");
+            fs::write(&source, format!("{HEADER}\n{}", program.source)).map_err(other)?;
+            let made = Command::new(compiler)
+                .args(["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared"])
+                .args(["-fvisibility=hidden", "-w", "-o"])
+                .args([to, source.as_path()])
+                .output();
+            let _ = fs::remove_file(&source);
+            let made = made.map_err(other)?;
+            if made.status.success() {
+                return Ok(());
+            }
+            let log = String::from_utf8_lossy(&made.stderr).into_owned();
+            Err(Failure::Compile { program: program.name, log })
+        })?;
+        // SAFETY: we made the library; its only initialisers set variables to zero.
+        let library = unsafe { Library::new(&path) }.map_err(other)?;
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        modules.push(library);
+        Ok(Module(modules.len() - 1))
+    }
+
+    fn function(&self, module: Module, name: &str) -> Result<Function, Failure> {
+        let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("launch_{name}");
+        // SAFETY: `EXPORT` makes functions of this type.
+        let kernel = unsafe { modules[module.0].get::<Kernel>(name.as_bytes()) };
+        Ok(Function(*kernel.map_err(other)? as usize))
+    }
+
+    unsafe fn launch(
+        &self,
+        kernel: Function,
+        grid: Grid,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), Failure> {
+        let Grid { blocks: [x, y, z], threads: [i, j, k], shared } = grid;
+        // SAFETY: `function` made the number of such a function; libraries are never unloaded.
+        let kernel = unsafe { std::mem::transmute::<usize, Kernel>(kernel.0) };
+        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the caller answers for the arguments.
+        let ended = unsafe {
+            kernel([x, y, z, i, j, k].as_ptr(), shared as usize, arguments.as_mut_ptr())
+        };
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.values().for_each(|block| check_guards(block));
+        if ended {
+            return Ok(());
+        }
+        Err(other("threads of a block wait at barriers that the others never reach"))
+    }
+
+    fn synchronize(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}

@@ -1,0 +1,355 @@
+//! One GPU: its driver, its memory, its kernels; and the arrays that live there.
+
+use std::{
+    collections::HashMap,
+    ffi::c_void,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use super::{
+    allocator::{Allocator, Figures, Region},
+    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    error::CudaError,
+};
+use crate::dtype::DType;
+
+pub(crate) struct Gpu {
+    index: usize,
+    driver: Arc<dyn Driver>,
+    allocator: Allocator,
+    /// Whether every launch is waited for, so that an error is that of the operation it names.
+    waits: bool,
+    modules: Mutex<HashMap<&'static str, Module>>,
+    kernels: RwLock<HashMap<Kernel, Function>>,
+}
+
+/// A kernel by name: `add`, `F32` is `add_f32`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Kernel {
+    pub(crate) name: &'static str,
+    pub(crate) types: (Option<DType>, Option<DType>),
+}
+
+impl Kernel {
+    pub(crate) fn of(name: &'static str, dtype: DType) -> Kernel {
+        Kernel { name, types: (Some(dtype), None) }
+    }
+
+    fn full_name(&self) -> String {
+        let types = [self.types.0, self.types.1];
+        let types = types.into_iter().flatten().map(|dtype| format!("_{dtype}"));
+        self.name.to_owned() + &types.collect::<String>()
+    }
+}
+
+/// What a kernel is called with: plain numbers and structures, laid out as in C.
+pub(crate) struct Arguments<'a> {
+    places: Vec<*mut c_void>,
+    values: PhantomData<&'a ()>,
+}
+
+impl<'a> Arguments<'a> {
+    pub(crate) fn new() -> Arguments<'a> {
+        Arguments { places: Vec::with_capacity(8), values: PhantomData }
+    }
+
+    /// The next argument.
+    pub(crate) fn with<T: Copy>(mut self, value: &'a T) -> Arguments<'a> {
+        self.places.push(std::ptr::from_ref(value).cast_mut().cast());
+        self
+    }
+}
+
+/// Elements in the memory of a GPU.
+pub(crate) struct Array {
+    pub(crate) gpu: &'static Gpu,
+    region: Region,
+    length: usize,
+    dtype: DType,
+}
+
+impl Drop for Array {
+    fn drop(&mut self) {
+        self.gpu.allocator.put(self.region);
+    }
+}
+
+impl Array {
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.length * self.dtype.size()
+    }
+
+    /// Where element 0 is.
+    pub(crate) fn address(&self) -> Address {
+        self.region.at
+    }
+
+    /// The elements as bytes, in main memory.
+    pub(crate) fn download(
+        &self,
+        operation: &'static str,
+        to: &mut [u8],
+    ) -> Result<(), CudaError> {
+        if to.is_empty() {
+            return Ok(());
+        }
+        self.gpu.told(operation, self.gpu.driver.download(self.region.at, to))
+    }
+}
+
+impl Gpu {
+    pub(crate) fn new(index: usize, driver: Arc<dyn Driver>) -> Gpu {
+        Gpu {
+            index,
+            driver,
+            allocator: Allocator::default(),
+            waits: std::env::var_os("D2L_CUDA_SYNC").is_some_and(|value| value == "1"),
+            modules: Mutex::new(HashMap::new()),
+            kernels: RwLock::new(HashMap::new()),
+        }
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.driver.name()
+    }
+
+    /// Blocks of threads that fill the device.
+    pub(crate) fn blocks(&self) -> u32 {
+        self.driver.blocks()
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        self.allocator.figures()
+    }
+
+    pub(crate) fn capacity(&self) -> Result<Capacity, CudaError> {
+        self.told("memory", self.driver.capacity())
+    }
+
+    pub(crate) fn release_kept(&self) {
+        self.allocator.clear(&*self.driver);
+    }
+
+    fn told<T>(
+        &self,
+        operation: &'static str,
+        result: Result<T, Failure>,
+    ) -> Result<T, CudaError> {
+        result.map_err(|failure| failure.of(operation, self.index))
+    }
+
+    /// Room for elements, of unspecified value.
+    pub(crate) fn array(
+        &'static self,
+        operation: &'static str,
+        dtype: DType,
+        length: usize,
+    ) -> Result<Array, CudaError> {
+        let bytes = length.saturating_mul(dtype.size());
+        let region = self.allocator.take(&*self.driver, self.index, operation, bytes)?;
+        Ok(Array { gpu: self, region, length, dtype })
+    }
+
+    /// The elements, whose bytes are given.
+    pub(crate) fn upload(
+        &'static self,
+        operation: &'static str,
+        dtype: DType,
+        bytes: &[u8],
+    ) -> Result<Array, CudaError> {
+        let array = self.array(operation, dtype, bytes.len() / dtype.size())?;
+        if !bytes.is_empty() {
+            self.told(operation, self.driver.upload(bytes, array.region.at))?;
+        }
+        Ok(array)
+    }
+
+    /// Another array with the same elements.
+    pub(crate) fn copied(&'static self, array: &Array) -> Result<Array, CudaError> {
+        let copy = self.array("copy", array.dtype, array.length)?;
+        let bytes = array.bytes();
+        if bytes > 0 {
+            self.told("copy", self.driver.copy(array.region.at, copy.region.at, bytes))?;
+        }
+        Ok(copy)
+    }
+
+    /// Writes zeros.
+    pub(crate) fn zero(
+        &self,
+        operation: &'static str,
+        array: &Array,
+    ) -> Result<(), CudaError> {
+        match array.bytes() {
+            0 => Ok(()),
+            bytes => self.told(operation, self.driver.zero(array.region.at, bytes)),
+        }
+    }
+
+    /// Queues a kernel; compiles its program at the first use.
+    ///
+    /// # Safety
+    /// As for [`Driver::launch`].
+    pub(crate) unsafe fn launch(
+        &self,
+        program: Program,
+        kernel: Kernel,
+        grid: Grid,
+        mut arguments: Arguments,
+    ) -> Result<(), CudaError> {
+        let known = {
+            let kernels = self.kernels.read().unwrap_or_else(PoisonError::into_inner);
+            kernels.get(&kernel).copied()
+        };
+        let function = match known {
+            Some(function) => function,
+            None => self.find(program, kernel)?,
+        };
+        // SAFETY: the caller answers for the arguments.
+        let launched =
+            unsafe { self.driver.launch(function, grid, &mut arguments.places) };
+        self.told(kernel.name, launched)?;
+        if self.waits {
+            self.told(kernel.name, self.driver.synchronize())?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn find(&self, program: Program, kernel: Kernel) -> Result<Function, CudaError> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let module = match modules.get(program.name) {
+            Some(&module) => module,
+            None => {
+                let module = self.told(kernel.name, self.driver.load(program))?;
+                modules.insert(program.name, module);
+                module
+            }
+        };
+        let function = self.driver.function(module, &kernel.full_name());
+        let function = self.told(kernel.name, function)?;
+        let mut kernels = self.kernels.write().unwrap_or_else(PoisonError::into_inner);
+        kernels.insert(kernel, function);
+        Ok(function)
+    }
+
+    /// Waits until everything that was queued is done.
+    pub(crate) fn synchronize(&self) -> Result<(), CudaError> {
+        self.told("synchronize", self.driver.synchronize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+    use crate::device::cuda::{mock::Mock, program};
+
+    /// A GPU of which the test keeps the driver.
+    fn mocked(total: usize) -> (&'static Gpu, Arc<Mock>) {
+        let mock = Arc::new(Mock::with_memory(total));
+        (Box::leak(Box::new(Gpu::new(3, mock.clone()))), mock)
+    }
+
+    fn launch(gpu: &Gpu) -> Result<(), CudaError> {
+        let grid = Grid { blocks: [1; 3], threads: [32, 1, 1], shared: 0 };
+        // SAFETY: the mock looks at no argument.
+        unsafe {
+            gpu.launch(
+                program::ARITHMETIC,
+                Kernel::of("add", DType::F32),
+                grid,
+                Arguments::new(),
+            )
+        }
+    }
+
+    #[test]
+    fn out_of_memory_names_the_operation_and_leaves_arrays_usable() {
+        let (gpu, _) = mocked(1 << 20);
+        let array = gpu.upload("to_device", DType::U8, &[1, 2, 3]).unwrap();
+        let error = gpu.array("matmul", DType::F32, 1 << 20).err().expect("too large");
+        assert!(
+            error.to_string().starts_with("matmul: out of memory on cuda:3"),
+            "{error}"
+        );
+        let mut back = [0; 3];
+        array.download("to_vec", &mut back).unwrap();
+        assert_eq!(back, [1, 2, 3]);
+        drop(array);
+        assert!(
+            gpu.array("add", DType::U8, 1 << 20).is_ok(),
+            "what was freed can be had"
+        );
+    }
+
+    #[test]
+    fn a_failed_launch_is_told_by_the_call_that_made_it() {
+        let (gpu, mock) = mocked(1 << 20);
+        mock.fail("launch", Failure::Other("CUDA_ERROR_INVALID_VALUE".to_owned()));
+        let error = launch(gpu).unwrap_err().to_string();
+        assert_eq!(error, "add failed on cuda:3: CUDA_ERROR_INVALID_VALUE");
+        assert!(launch(gpu).is_ok(), "the next one works");
+        assert_eq!(mock.launches.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn launches_are_waited_for_only_if_asked() {
+        let mock = Arc::new(Mock::with_memory(1 << 20));
+        let mut gpu = Gpu::new(0, mock.clone());
+        gpu.waits = false;
+        launch(&gpu).unwrap();
+        assert_eq!(mock.synchronizations.load(Relaxed), 0);
+        gpu.waits = true;
+        launch(&gpu).unwrap();
+        assert_eq!(mock.synchronizations.load(Relaxed), 1);
+        mock.fail("synchronize", Failure::Other("CUDA_ERROR_ILLEGAL_ADDRESS".to_owned()));
+        let error = launch(&gpu).unwrap_err().to_string();
+        assert_eq!(error, "add failed on cuda:0: CUDA_ERROR_ILLEGAL_ADDRESS");
+    }
+
+    #[test]
+    fn a_missing_library_and_a_kernel_that_does_not_compile_are_said() {
+        let (gpu, mock) = mocked(1 << 20);
+        mock.fail("load", Failure::Library("libnvrtc.so"));
+        let error = launch(gpu).unwrap_err().to_string();
+        assert!(
+            error.starts_with("add: the library libnvrtc.so was not found"),
+            "{error}"
+        );
+        let log = "arithmetic.cu(3): error".to_owned();
+        mock.fail("load", Failure::Compile { program: "arithmetic.cu", log });
+        let error = launch(gpu).unwrap_err().to_string();
+        assert!(error.contains("arithmetic.cu(3): error"), "{error}");
+        assert!(launch(gpu).is_ok());
+    }
+
+    #[test]
+    fn copies_that_fail_say_so() {
+        let (gpu, mock) = mocked(1 << 20);
+        let lost = || Failure::Other("CUDA_ERROR_DEVICE_UNAVAILABLE".to_owned());
+        mock.fail("upload", lost());
+        assert!(gpu.upload("to_device", DType::U8, &[1]).is_err());
+        assert_eq!(gpu.figures().in_use, 0, "nothing leaks");
+        let array = gpu.upload("to_device", DType::U8, &[1]).unwrap();
+        mock.fail("download", lost());
+        assert!(array.download("item", &mut [0]).is_err());
+        mock.fail("copy", lost());
+        assert!(gpu.copied(&array).is_err());
+        assert_eq!(gpu.figures().in_use, 512);
+    }
+}

@@ -1,0 +1,141 @@
+//! A device that computes nothing and fails on request.
+
+use std::{
+    collections::HashMap,
+    ffi::c_void,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use super::driver::{
+    Address, Capacity, Driver, Failure, Function, Grid, Module, Program,
+};
+
+pub(crate) struct Mock {
+    total: usize,
+    blocks: Mutex<HashMap<Address, Vec<u8>>>,
+    next: AtomicUsize,
+    /// What the next calls answer instead of working, by the name of the call.
+    failures: Mutex<HashMap<&'static str, Failure>>,
+    pub(crate) launches: AtomicUsize,
+    pub(crate) synchronizations: AtomicUsize,
+}
+
+impl Mock {
+    pub(crate) fn with_memory(total: usize) -> Mock {
+        Mock {
+            total,
+            blocks: Mutex::new(HashMap::new()),
+            next: AtomicUsize::new(1 << 20),
+            failures: Mutex::new(HashMap::new()),
+            launches: AtomicUsize::new(0),
+            synchronizations: AtomicUsize::new(0),
+        }
+    }
+
+    /// Lets the next call of this name fail.
+    pub(crate) fn fail(&self, call: &'static str, failure: Failure) {
+        self.failures.lock().unwrap().insert(call, failure);
+    }
+
+    /// How many bytes are allocated.
+    pub(crate) fn used(&self) -> usize {
+        self.blocks.lock().unwrap().values().map(Vec::len).sum()
+    }
+
+    fn works(&self, call: &'static str) -> Result<(), Failure> {
+        match self.failures.lock().unwrap().remove(call) {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Driver for Mock {
+    fn name(&self) -> String {
+        "mock".to_owned()
+    }
+
+    fn blocks(&self) -> u32 {
+        4
+    }
+
+    fn capacity(&self) -> Result<Capacity, Failure> {
+        self.works("capacity")?;
+        Ok(Capacity { free: self.total - self.used(), total: self.total })
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Address, Failure> {
+        self.works("allocate")?;
+        if bytes > self.total - self.used() {
+            return Err(Failure::OutOfMemory);
+        }
+        let at = self.next.fetch_add(bytes, Relaxed) as Address;
+        self.blocks.lock().unwrap().insert(at, vec![0; bytes]);
+        Ok(at)
+    }
+
+    fn release(&self, at: Address) {
+        self.blocks.lock().unwrap().remove(&at).expect("what was allocated");
+    }
+
+    fn upload(&self, from: &[u8], to: Address) -> Result<(), Failure> {
+        self.works("upload")?;
+        let mut blocks = self.blocks.lock().unwrap();
+        let block = blocks.get_mut(&to).expect("what was allocated");
+        block[..from.len()].copy_from_slice(from);
+        Ok(())
+    }
+
+    fn download(&self, from: Address, to: &mut [u8]) -> Result<(), Failure> {
+        self.works("download")?;
+        let blocks = self.blocks.lock().unwrap();
+        to.copy_from_slice(&blocks[&from][..to.len()]);
+        Ok(())
+    }
+
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Failure> {
+        self.works("copy")?;
+        let mut blocks = self.blocks.lock().unwrap();
+        let values = blocks[&from][..bytes].to_vec();
+        blocks.get_mut(&to).expect("what was allocated")[..bytes]
+            .copy_from_slice(&values);
+        Ok(())
+    }
+
+    fn zero(&self, at: Address, bytes: usize) -> Result<(), Failure> {
+        self.works("zero")?;
+        self.blocks.lock().unwrap().get_mut(&at).expect("what was allocated")[..bytes]
+            .fill(0);
+        Ok(())
+    }
+
+    fn load(&self, _: Program) -> Result<Module, Failure> {
+        self.works("load")?;
+        Ok(Module(0))
+    }
+
+    fn function(&self, _: Module, _: &str) -> Result<Function, Failure> {
+        self.works("function")?;
+        Ok(Function(0))
+    }
+
+    unsafe fn launch(
+        &self,
+        _: Function,
+        _: Grid,
+        _: &mut [*mut c_void],
+    ) -> Result<(), Failure> {
+        self.works("launch")?;
+        self.launches.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    fn synchronize(&self) -> Result<(), Failure> {
+        self.works("synchronize")?;
+        self.synchronizations.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! GPUs of NVIDIA's: nothing of CUDA is needed to build; the driver and the compiler of kernels
+//! are looked for when the first GPU is asked for.
+//!
+//! * [`driver`](Driver) is the boundary: a real GPU ([`nvidia`]), one made of the processor
+//!   ([`emulated`]), or one that fails on request.
+//! * [`gpu`] is what is above it: memory that is kept ([`allocator`]), kernels by name
+//!   ([`program`]), arrays.
+//!
+//! All work of a GPU is queued in one order, whoever asks for it, and nobody waits but who wants
+//! elements back.
+
+mod allocator;
+mod driver;
+mod emulated;
+mod error;
+mod gpu;
+#[cfg(test)]
+mod mock;
+mod nvidia;
+mod program;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+pub use allocator::Figures;
+pub(crate) use driver::{Grid, Program};
+pub use error::CudaError;
+pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};
+#[cfg(test)]
+pub(crate) use program::RANDOM;
+pub(crate) use program::{
+    ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
+    RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
+};
+
+use super::Device;
+
+/// The GPUs of this machine, each opened when it is asked for.
+static GPUS: OnceLock<Result<Vec<Slot>, CudaError>> = OnceLock::new();
+
+type Slot = OnceLock<Result<Gpu, CudaError>>;
+
+/// How many devices an emulation has: two, so that tensors can be on different ones.
+const EMULATED: usize = 2;
+
+fn is_emulated() -> bool {
+    std::env::var_os("D2L_CUDA").is_some_and(|value| value == "emulated")
+}
+
+fn slots() -> Result<&'static [Slot], CudaError> {
+    let found = GPUS.get_or_init(|| {
+        let count = if is_emulated() { EMULATED } else { nvidia::count()? };
+        Ok((0..count).map(|_| OnceLock::new()).collect())
+    });
+    found.as_deref().map_err(Clone::clone)
+}
+
+/// GPU number `index`.
+pub(crate) fn gpu(index: usize) -> Result<&'static Gpu, CudaError> {
+    let slots = slots()?;
+    let Some(slot) = slots.get(index) else {
+        return Err(CudaError::NoDevice { index, count: slots.len() });
+    };
+    let opened = slot.get_or_init(|| {
+        if is_emulated() {
+            return Ok(Gpu::new(index, Arc::new(emulated::Emulated::default())));
+        }
+        let driver =
+            nvidia::Nvidia::open(index).map_err(|f| f.of("opening the GPU", index))?;
+        Ok(Gpu::new(index, Arc::new(driver)))
+    });
+    opened.as_ref().map_err(Clone::clone)
+}
+
+impl Device {
+    /// GPU number `index`, ready to be used.
+    ///
+    /// # Errors
+    /// If there is no driver, it is too old, or there are not so many GPUs.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// match Device::cuda(0) {
+    ///     Ok(gpu) => assert_eq!(gpu.to_string(), "cuda:0"),
+    ///     Err(why) => println!("this machine computes on its processor: {why}"),
+    /// }
+    /// ```
+    pub fn cuda(index: usize) -> Result<Device, CudaError> {
+        gpu(index).map(|_| Device::Cuda(index))
+    }
+
+    /// How many GPUs this machine has, 0 if none can be used.
+    pub fn cuda_count() -> usize {
+        slots().map_or(0, <[_]>::len)
+    }
+
+    /// Waits until everything that was asked of this device is done; the processor always is.
+    ///
+    /// # Errors
+    /// If something of it failed.
+    pub fn synchronize(self) -> Result<(), CudaError> {
+        match self {
+            Device::Cpu => Ok(()),
+            Device::Cuda(index) => gpu(index)?.synchronize(),
+        }
+    }
+
+    /// What the device is called: `NVIDIA H100 80GB HBM3`.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn name(self) -> Result<String, CudaError> {
+        match self {
+            Device::Cpu => Ok("cpu".to_owned()),
+            Device::Cuda(index) => gpu(index).map(Gpu::name),
+        }
+    }
+
+    /// How much of a GPU's memory the tensors of this process use; nothing is known of the
+    /// processor's.
+    pub fn memory(self) -> Option<Figures> {
+        match self {
+            Device::Cpu => None,
+            Device::Cuda(index) => gpu(index).ok().map(Gpu::figures),
+        }
+    }
+
+    /// How many bytes of a GPU's memory are free, of all processes, and how many it has.
+    pub fn free_memory(self) -> Option<(usize, usize)> {
+        match self {
+            Device::Cpu => None,
+            Device::Cuda(index) => {
+                let capacity = gpu(index).ok()?.capacity().ok()?;
+                Some((capacity.free, capacity.total))
+            }
+        }
+    }
+
+    /// Gives back to the driver what is kept for tensors to come.
+    pub fn release_kept_memory(self) {
+        if let Device::Cuda(index) = self
+            && let Ok(gpu) = gpu(index)
+        {
+            gpu.release_kept();
+        }
+    }
+}
+
+/// GPU number `index` if it can be used, else the processor.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// let x = Tensor::ones([2, 3]).to_device(d2l::try_gpu(0));
+/// assert_eq!(x.sum().item(), 6.0);
+/// ```
+pub fn try_gpu(index: usize) -> Device {
+    Device::cuda(index).unwrap_or(Device::Cpu)
+}
+
+/// All GPUs that can be used; if there are none, the processor.
+pub fn try_all_gpus() -> Vec<Device> {
+    let gpus = (0..Device::cuda_count()).filter_map(|i| Device::cuda(i).ok());
+    let gpus: Vec<Device> = gpus.collect();
+    if gpus.is_empty() { vec![Device::Cpu] } else { gpus }
+}
+
+/// Says that a test could not run here, which in CI is an error.
+#[cfg(test)]
+pub(crate) fn skipped(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
+    eprintln!("SKIPPED: {why}");
+}

@@ -1,0 +1,292 @@
+//! One element in, one element out. Halves are widened, and the result is rounded, by kernels of
+//! their own.
+
+use super::{Walk, done, flat, grid, place_of_any};
+use crate::{
+    device::{
+        OnGpu,
+        cuda::{
+            ARITHMETIC, Arguments, Array, COMPARE, CONVERT, CudaError, Gpu, Kernel, MAP,
+            Program, SLOPE,
+        },
+    },
+    dtype::{DType, Element, with_dtype},
+    layout::Layout,
+    ops::{rounded, widened},
+    shape::Shape,
+    tensor::Tensor,
+};
+
+/// `Operand` in `common.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Operand<T> {
+    values: u64,
+    value: T,
+}
+
+/// An operand, with the elements that must live until the kernel is queued.
+struct Side<T> {
+    operand: Operand<T>,
+    layout: Layout,
+    _elements: Option<OnGpu>,
+}
+
+impl<T: Element> Side<T> {
+    /// `x` stretched to `shape`.
+    fn new(x: &Tensor, shape: Shape) -> Side<T> {
+        match x.storage.on_gpu() {
+            Some(elements) => Side {
+                operand: Operand { values: elements.address(), value: T::from_i64(0) },
+                layout: x.layout.broadcast_to(shape),
+                _elements: Some(elements),
+            },
+            None => Side {
+                operand: Operand {
+                    values: 0,
+                    value: x.storage.read::<T>()[x.layout.offset],
+                },
+                layout: Layout::contiguous(shape),
+                _elements: None,
+            },
+        }
+    }
+}
+
+#[track_caller]
+fn room(gpu: &'static Gpu, op: &'static str, dtype: DType, shape: Shape) -> Array {
+    done(gpu.array(op, dtype, shape.numel()))
+}
+
+/// The kernel `op` of every element, with two numbers that it may need.
+#[track_caller]
+pub(crate) fn map(op: &'static str, x: &Tensor, [p, q]: [f64; 2]) -> Option<Tensor> {
+    let gpu = place_of_any(op, &[x])?;
+    let (shape, dtype) = (x.layout.shape, x.dtype());
+    if dtype.is_half() {
+        return Some(rounded(map(op, &widened(x), [p, q])?, dtype));
+    }
+    let out = room(gpu, op, dtype, shape);
+    if shape.numel() > 0 {
+        with_dtype!(dtype, T => {
+            let x = Side::<T>::new(x, shape);
+            let walk = Walk::new([&x.layout, &flat(shape)]);
+            let (p, q) = (T::from_f64(p), T::from_f64(q));
+            let at = out.address();
+            let arguments = Arguments::new()
+                .with(&walk).with(&x.operand).with(&at).with(&p).with(&q);
+            // SAFETY: these are the arguments of `MAP_OF`; the layouts are inside the arrays.
+            done(unsafe {
+                gpu.launch(MAP, Kernel::of(op, dtype), grid(gpu, shape.numel()), arguments)
+            });
+        });
+    }
+    Some(Tensor::of_array(out, shape))
+}
+
+/// The kernel `op` of every pair of elements, both operands stretched to `shape`.
+#[track_caller]
+pub(crate) fn zip(
+    op: &'static str,
+    a: &Tensor,
+    b: &Tensor,
+    shape: Shape,
+    result: DType,
+) -> Option<Tensor> {
+    let gpu = place_of_any(op, &[a, b])?;
+    if a.dtype().is_half() || b.dtype().is_half() {
+        // The other one may be a number of `f32`.
+        let half = if a.dtype().is_half() { a.dtype() } else { b.dtype() };
+        let [kept, result] = match result {
+            DType::Bool => [DType::Bool; 2],
+            _ => [DType::F32, half],
+        };
+        return Some(rounded(zip(op, &widened(a), &widened(b), shape, kept)?, result));
+    }
+    let out = room(gpu, op, result, shape);
+    done(zip_into(gpu, op, a, b, shape, &out, &flat(shape)));
+    Some(Tensor::of_array(out, shape))
+}
+
+/// Where the kernel `op` of two operands is.
+fn program_of(op: &str, result: DType) -> Program {
+    match result {
+        DType::Bool => COMPARE,
+        _ if op.ends_with("_back") => SLOPE,
+        _ => ARITHMETIC,
+    }
+}
+
+fn zip_into(
+    gpu: &Gpu,
+    op: &'static str,
+    a: &Tensor,
+    b: &Tensor,
+    shape: Shape,
+    out: &Array,
+    layout: &Layout,
+) -> Result<(), CudaError> {
+    if shape.numel() == 0 {
+        return Ok(());
+    }
+    with_dtype!(a.dtype(), T => {
+        let (a_side, b_side) = (Side::<T>::new(a, shape), Side::<T>::new(b, shape));
+        let walk = Walk::new([&a_side.layout, &b_side.layout, layout]);
+        let at = out.address();
+        let arguments = Arguments::new()
+            .with(&walk).with(&a_side.operand).with(&b_side.operand).with(&at);
+        // SAFETY: these are the arguments of `ZIP_OF`; the layouts are inside the arrays.
+        unsafe {
+            let program = program_of(op, out.dtype());
+            gpu.launch(program, Kernel::of(op, a.dtype()), grid(gpu, shape.numel()), arguments)
+        }
+    })
+}
+
+/// Replaces every element of `x` by the kernel `op` of it and the one of `source`; whether `x` is
+/// on a GPU.
+#[track_caller]
+pub(crate) fn zip_in_place(op: &'static str, x: &Tensor, source: &Tensor) -> bool {
+    let Some(gpu) = place_of_any(op, &[x, source]) else { return false };
+    if x.dtype().is_half() {
+        let new = zip(op, x, source, x.layout.shape, x.dtype());
+        return new.is_some_and(|new| write(op, x, &new));
+    }
+    // Every thread reads its element of `x` before it writes it. Elements of `source` in the same
+    // storage are read as they were: a snapshot makes `write_on_gpu` write to a copy.
+    let source = source.saved();
+    done(x.storage.write_on_gpu(|array| {
+        let shape = x.layout.shape;
+        if shape.numel() == 0 {
+            return Ok(());
+        }
+        with_dtype!(x.dtype(), T => {
+            let own = Operand::<T> { values: array.address(), value: T::from_i64(0) };
+            let other = Side::<T>::new(&source, shape);
+            let walk = Walk::new([&x.layout, &other.layout, &x.layout]);
+            let at = array.address();
+            let arguments =
+                Arguments::new().with(&walk).with(&own).with(&other.operand).with(&at);
+            // SAFETY: as in `zip_into`.
+            unsafe {
+                gpu.launch(ARITHMETIC, Kernel::of(op, x.dtype()), grid(gpu, shape.numel()), arguments)
+            }
+        })
+    }))
+}
+
+fn cast_kernel(from: DType, to: DType) -> Kernel {
+    Kernel { name: "cast", types: (Some(from), Some(to)) }
+}
+
+fn cast_into(
+    gpu: &Gpu,
+    x: &Tensor,
+    dtype: DType,
+    shape: Shape,
+    out: &Array,
+    layout: &Layout,
+) -> Result<(), CudaError> {
+    if shape.numel() == 0 {
+        return Ok(());
+    }
+    with_dtype!(x.dtype(), T => {
+        let side = Side::<T>::new(x, shape);
+        let walk = Walk::new([&side.layout, layout]);
+        let at = out.address();
+        let arguments = Arguments::new().with(&walk).with(&side.operand).with(&at);
+        // SAFETY: these are the arguments of `CAST`; the layouts are inside the arrays.
+        unsafe {
+            gpu.launch(
+                CONVERT,
+                cast_kernel(x.dtype(), dtype),
+                grid(gpu, shape.numel()),
+                arguments,
+            )
+        }
+    })
+}
+
+/// The elements converted to `dtype`.
+#[track_caller]
+pub(crate) fn cast(x: &Tensor, dtype: DType) -> Option<Tensor> {
+    let gpu = place_of_any("to_dtype", &[x])?;
+    let (shape, from) = (x.layout.shape, x.dtype());
+    // Halves become `f32` and what is `f32` halves; all else goes that way.
+    let direct = from == dtype || from == DType::F32 || dtype == DType::F32;
+    if !direct && (from.is_half() || dtype.is_half()) {
+        return cast(&cast(x, DType::F32)?, dtype);
+    }
+    let out = room(gpu, "to_dtype", dtype, shape);
+    done(cast_into(gpu, x, dtype, shape, &out, &flat(shape)));
+    Some(Tensor::of_array(out, shape))
+}
+
+/// The elements, row after row, in storage of their own.
+#[track_caller]
+pub(crate) fn copy(x: &Tensor) -> Option<Tensor> {
+    cast(x, x.dtype())
+}
+
+/// Takes over the elements of `source`, of the same type, which broadcasts and may be on another
+/// device; whether `x` is on a GPU.
+#[track_caller]
+pub(crate) fn write(op: &str, x: &Tensor, source: &Tensor) -> bool {
+    if x.storage.is_host() {
+        return false;
+    }
+    let source = match source.ndim() {
+        0 => source.saved(),
+        _ => source.detach().to_device(x.device()).saved(),
+    };
+    let Some(gpu) = place_of_any(op, &[x, &source]) else { return false };
+    done(x.storage.write_on_gpu(|array| {
+        cast_into(gpu, &source, x.dtype(), x.layout.shape, array, &x.layout)
+    }))
+}
+
+/// `value`, a tensor without axes, everywhere, on the device of `x`, if that is a GPU.
+#[track_caller]
+pub(crate) fn constant(x: &Tensor, value: &Tensor, shape: Shape) -> Option<Tensor> {
+    let gpu = place_of_any("constant", &[x, value])?;
+    let out = room(gpu, "constant", value.dtype(), shape);
+    done(cast_into(gpu, value, value.dtype(), shape, &out, &flat(shape)));
+    Some(Tensor::of_array(out, shape))
+}
+
+/// Elements of `a` where `condition` is true, else of `b`, all stretched to `shape`.
+#[track_caller]
+pub(crate) fn choose(
+    condition: &Tensor,
+    a: &Tensor,
+    b: &Tensor,
+    shape: Shape,
+) -> Option<Tensor> {
+    let gpu = place_of_any("where_", &[condition, a, b])?;
+    if a.dtype().is_half() {
+        let out = choose(condition, &widened(a), &widened(b), shape)?;
+        return Some(rounded(out, a.dtype()));
+    }
+    let out = room(gpu, "where_", a.dtype(), shape);
+    if shape.numel() > 0 {
+        with_dtype!(a.dtype(), T => {
+            let condition = Side::<bool>::new(condition, shape);
+            let (a_side, b_side) = (Side::<T>::new(a, shape), Side::<T>::new(b, shape));
+            let walk =
+                Walk::new([&condition.layout, &a_side.layout, &b_side.layout, &flat(shape)]);
+            let at = out.address();
+            let arguments = Arguments::new()
+                .with(&walk)
+                .with(&condition.operand)
+                .with(&a_side.operand)
+                .with(&b_side.operand)
+                .with(&at);
+            // SAFETY: these are the arguments of `CHOOSE`; the layouts are inside the arrays.
+            done(unsafe {
+                let kernel = Kernel::of("where", a.dtype());
+                gpu.launch(CONVERT, kernel, grid(gpu, shape.numel()), arguments)
+            });
+        });
+    }
+    Some(Tensor::of_array(out, shape))
+}

@@ -1,0 +1,319 @@
+//! Layers: normalisation, embedding, windows over images.
+
+use std::sync::Arc;
+
+use super::{copy, done, grid, grid_of_rows, place};
+use crate::{
+    autograd::record,
+    device::{
+        OnGpu,
+        cuda::{Arguments, Array, GATHER, Gpu, Grid, Kernel, NORMALIZE, Program, WINDOW},
+    },
+    dtype::DType,
+    shape::Shape,
+    tensor::Tensor,
+};
+
+/// The elements of `x` row after row on its GPU, and where the first one is.
+fn in_rows(x: &Tensor) -> Option<(OnGpu, u64)> {
+    let x = if x.is_contiguous() { x.detach() } else { copy(x)? };
+    let elements = x.storage.on_gpu()?;
+    let at = elements.address() + (x.layout.offset * x.dtype().size()) as u64;
+    Some((elements, at))
+}
+
+/// A kernel with a structure, some places in memory, and a number.
+struct Call<'a, S> {
+    program: Program,
+    kernel: &'static str,
+    dtype: DType,
+    sizes: &'a S,
+    places: &'a [u64],
+}
+
+impl<S: Copy> Call<'_, S> {
+    /// # Safety
+    /// As for [`Gpu::launch`].
+    #[track_caller]
+    unsafe fn run(&self, gpu: &Gpu, grid: Grid, number: Option<&f64>) {
+        let arguments = Arguments::new().with(self.sizes);
+        let arguments = self.places.iter().fold(arguments, |all, place| all.with(place));
+        let arguments = match number {
+            Some(number) => arguments.with(number),
+            None => arguments,
+        };
+        // SAFETY: the caller answers for the arguments.
+        done(unsafe {
+            gpu.launch(self.program, Kernel::of(self.kernel, self.dtype), grid, arguments)
+        });
+    }
+}
+
+/// Every channel of `x`, which counts as `channels`, with mean 0 and variance 1; and the mean and
+/// variance of each, as `f64`.
+#[track_caller]
+pub(crate) fn standardize(
+    op: &'static str,
+    x: &Tensor,
+    channels: [usize; 3],
+    eps: f64,
+) -> Option<(Tensor, Tensor)> {
+    let gpu = place(op, &[x])?;
+    let (_elements, from) = in_rows(x)?;
+    let out = done(gpu.array(op, x.dtype(), x.numel()));
+    let moments = done(gpu.array(op, DType::F64, 2 * channels[1]));
+    done(gpu.zero(op, &moments));
+    if x.numel() > 0 {
+        let call = Call {
+            program: NORMALIZE,
+            kernel: "standardize",
+            dtype: x.dtype(),
+            sizes: &channels.map(|n| n as i64),
+            places: &[from, out.address(), moments.address()],
+        };
+        let grid = grid_of_rows(gpu, channels[1], channels[0] * channels[2]);
+        // SAFETY: these are the kernel's arguments, for so many elements.
+        unsafe { call.run(gpu, grid, Some(&eps)) };
+    }
+    let moments = Tensor::of_array(moments, Shape::new(&[channels[1], 2]));
+    Some((Tensor::of_array(out, x.layout.shape), moments))
+}
+
+/// The gradient of [`standardize`], whose result is `y`.
+#[track_caller]
+pub(crate) fn standardize_back(
+    y: &Tensor,
+    g: &Tensor,
+    moments: &Tensor,
+    channels: [usize; 3],
+    eps: f64,
+) -> Option<Tensor> {
+    const NAME: &str = "standardize_back";
+    let gpu = place(NAME, &[y, g, moments])?;
+    let ((_y, y_at), (_g, g_at)) = (in_rows(y)?, in_rows(g)?);
+    let (_moments, moments_at) = in_rows(moments)?;
+    let out = done(gpu.array(NAME, g.dtype(), g.numel()));
+    if g.numel() > 0 {
+        let call = Call {
+            program: NORMALIZE,
+            kernel: NAME,
+            dtype: g.dtype(),
+            sizes: &channels.map(|n| n as i64),
+            places: &[y_at, g_at, moments_at, out.address()],
+        };
+        let grid = grid_of_rows(gpu, channels[1], channels[0] * channels[2]);
+        // SAFETY: these are the kernel's arguments, for so many elements.
+        unsafe { call.run(gpu, grid, Some(&eps)) };
+    }
+    Some(Tensor::of_array(out, g.layout.shape))
+}
+
+/// Rows of a table by the numbers in `index`, of `i64` on the same GPU. A number that is no row
+/// gives NaN: to look for it would be to wait for the GPU.
+#[track_caller]
+pub(crate) fn rows_of(
+    op: &'static str,
+    table: &Tensor,
+    index: &Tensor,
+    shape: Shape,
+) -> Option<Tensor> {
+    let gpu = place(op, &[table, index])?;
+    let ((_table, table_at), (_index, index_at)) = (in_rows(table)?, in_rows(index)?);
+    let out = done(gpu.array(op, table.dtype(), shape.numel()));
+    pick(gpu, "rows", table.dtype(), [table_at, index_at, out.address()], table, index);
+    Some(Tensor::of_array(out, shape))
+}
+
+/// The gradient of [`rows_of`] with respect to a table like `table`.
+#[track_caller]
+pub(crate) fn rows_of_back(g: &Tensor, index: &Tensor, table: Shape) -> Option<Tensor> {
+    const NAME: &str = "rows_back";
+    let gpu = place(NAME, &[g, index])?;
+    let ((_g, g_at), (_index, index_at)) = (in_rows(g)?, in_rows(index)?);
+    let sums = done(gpu.array(NAME, g.dtype(), table.numel()));
+    done(gpu.zero(NAME, &sums));
+    let at = sums.address();
+    let sums = Tensor::of_array(sums, table);
+    pick(gpu, NAME, g.dtype(), [g_at, index_at, at], &sums, index);
+    Some(sums)
+}
+
+#[track_caller]
+fn pick(
+    gpu: &Gpu,
+    kernel: &'static str,
+    dtype: DType,
+    places: [u64; 3],
+    table: &Tensor,
+    index: &Tensor,
+) {
+    let (picked, count) = (index.numel(), table.shape()[0]);
+    let width: usize = table.shape()[1..].iter().product();
+    if picked * width == 0 {
+        return;
+    }
+    let sizes = [picked, count, width].map(|n| n as i64);
+    let arguments = Arguments::new().with(&places[0]).with(&places[1]).with(&places[2]);
+    let arguments = arguments.with(&sizes[0]).with(&sizes[1]).with(&sizes[2]);
+    let grid = match kernel {
+        "rows" => grid(gpu, picked * width),
+        // A block for each number.
+        _ => Grid {
+            blocks: [picked.min(4 * gpu.blocks() as usize) as u32, 1, 1],
+            threads: [128, 1, 1],
+            shared: 0,
+        },
+    };
+    // SAFETY: these are the arguments of the kernels in `gather.cu`, which stay inside.
+    done(unsafe { gpu.launch(GATHER, Kernel::of(kernel, dtype), grid, arguments) });
+}
+
+/// A window over images, and where it goes; `Window` in `window.cu`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Sliding {
+    /// Images, channels, rows, columns.
+    pub(crate) images: [usize; 4],
+    pub(crate) places: [usize; 2],
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
+}
+
+impl Sliding {
+    /// The shape of what a pool gives.
+    fn pooled(&self) -> Shape {
+        let [n, c, _, _] = self.images;
+        Shape::new(&[n, c, self.places[0], self.places[1]])
+    }
+
+    /// A kernel with these sizes that makes `out` of `from`.
+    #[track_caller]
+    fn run(
+        &self,
+        gpu: &Gpu,
+        kernel: &'static str,
+        dtype: DType,
+        places: &[u64],
+        count: usize,
+    ) {
+        if count == 0 {
+            return;
+        }
+        let call = Call { program: WINDOW, kernel, dtype, sizes: self, places };
+        // SAFETY: these are the arguments of the kernels in `window.cu`, for so many elements.
+        unsafe { call.run(gpu, grid(gpu, count), None) };
+    }
+
+    /// What the window sees: columns `(c·kh·kw, n·oh·ow)` of the images `x`.
+    #[track_caller]
+    fn unfold(self, x: &Tensor) -> Option<Tensor> {
+        const NAME: &str = "unfold";
+        let gpu = place(NAME, &[x])?;
+        let (_elements, from) = in_rows(x)?;
+        let [n, c, _, _] = self.images;
+        let rows = c * self.kernel[0] * self.kernel[1];
+        let shape = Shape::new(&[rows, n * self.places[0] * self.places[1]]);
+        let out = done(gpu.array(NAME, x.dtype(), shape.numel()));
+        self.run(gpu, NAME, x.dtype(), &[from, out.address()], shape.numel());
+        let out = Tensor::of_array(out, shape);
+        Some(record(NAME, out, &[x], |tape, _| {
+            tape.edge(x, || move |g: &Tensor| self.fold(g).expect("on the GPU of `x`"));
+        }))
+    }
+
+    /// Adds columns back to where [`unfold`](Sliding::unfold) took them.
+    #[track_caller]
+    fn fold(self, columns: &Tensor) -> Option<Tensor> {
+        const NAME: &str = "fold";
+        let gpu = place(NAME, &[columns])?;
+        let (_elements, from) = in_rows(columns)?;
+        let shape = Shape::new(&self.images);
+        let out = done(gpu.array(NAME, columns.dtype(), shape.numel()));
+        self.run(gpu, NAME, columns.dtype(), &[from, out.address()], shape.numel());
+        Some(Tensor::of_array(out, shape))
+    }
+
+    /// The convolution of images with the kernels `weight`, `(o, c, kh, kw)`: a product of
+    /// matrices of what the window sees.
+    #[track_caller]
+    pub(crate) fn convolve(
+        self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Option<Tensor> {
+        place("conv2d", &[x, weight, bias.unwrap_or(x)])?;
+        let [n, c, _, _] = self.images;
+        let ([oh, ow], o) = (self.places, weight.shape()[0]);
+        let rows = c * self.kernel[0] * self.kernel[1];
+        let kernels = weight.reshape_to(Shape::new(&[o, rows]));
+        let out = kernels.matmul(&self.unfold(x)?);
+        let out =
+            out.reshape_to(Shape::new(&[o, n, oh, ow])).transpose(0, 1).contiguous();
+        Some(match bias {
+            Some(bias) => out + bias.reshape_to(Shape::new(&[o, 1, 1])),
+            None => out,
+        })
+    }
+
+    /// The means under the window.
+    #[track_caller]
+    pub(crate) fn means(self, x: &Tensor) -> Option<Tensor> {
+        const NAME: &str = "avg_pool2d";
+        let gpu = place(NAME, &[x])?;
+        let (_elements, from) = in_rows(x)?;
+        let shape = self.pooled();
+        let out = done(gpu.array(NAME, x.dtype(), shape.numel()));
+        self.run(gpu, "mean_pool", x.dtype(), &[from, out.address()], shape.numel());
+        let out = Tensor::of_array(out, shape);
+        Some(record(NAME, out, &[x], |tape, _| {
+            tape.edge(x, || {
+                move |g: &Tensor| {
+                    self.back("mean_pool_back", g, None).expect("on the GPU of `x`")
+                }
+            });
+        }))
+    }
+
+    /// The greatest elements under the window.
+    #[track_caller]
+    pub(crate) fn greatest(self, x: &Tensor) -> Option<Tensor> {
+        const NAME: &str = "max_pool2d";
+        let gpu = place(NAME, &[x])?;
+        let (_elements, from) = in_rows(x)?;
+        let shape = self.pooled();
+        let out = done(gpu.array(NAME, x.dtype(), shape.numel()));
+        // Places in a channel, as numbers of 32 bits, for which no tensor has a type.
+        let chosen = Arc::new(done(gpu.array(NAME, DType::U8, 4 * shape.numel())));
+        let places = [from, out.address(), chosen.address()];
+        self.run(gpu, "max_pool", x.dtype(), &places, shape.numel());
+        let out = Tensor::of_array(out, shape);
+        Some(record(NAME, out, &[x], |tape, _| {
+            tape.edge(x, || {
+                move |g: &Tensor| {
+                    self.back("max_pool_back", g, Some(&chosen))
+                        .expect("on the GPU of `x`")
+                }
+            });
+        }))
+    }
+
+    /// The gradient of a pool.
+    #[track_caller]
+    fn back(
+        self,
+        kernel: &'static str,
+        g: &Tensor,
+        chosen: Option<&Array>,
+    ) -> Option<Tensor> {
+        let gpu = place(kernel, &[g])?;
+        let (_elements, from) = in_rows(g)?;
+        let shape = Shape::new(&self.images);
+        let out = done(gpu.array(kernel, g.dtype(), shape.numel()));
+        let places = [Some(from), chosen.map(Array::address), Some(out.address())];
+        let places: Vec<u64> = places.into_iter().flatten().collect();
+        self.run(gpu, kernel, g.dtype(), &places, shape.numel());
+        Some(Tensor::of_array(out, shape))
+    }
+}

@@ -1,0 +1,202 @@
+//! What a GPU does. The functions here give nothing where all operands are in main memory, or
+//! where there is no kernel for the types at hand: then the processor does it, and
+//! [`settle`] brings the result to where the operands are.
+
+mod attention;
+mod elementwise;
+mod layers;
+mod matmul;
+mod optimizer;
+mod recurrent;
+mod reduce;
+mod rows;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    device::{
+        Device,
+        cuda::{self, CudaError, Gpu, Grid},
+    },
+    layout::Layout,
+    shape::{MAX_NDIM, Shape},
+    tensor::Tensor,
+};
+
+pub(crate) use attention::attend;
+pub(crate) use elementwise::{
+    cast, choose, constant, copy, map, write, zip, zip_in_place,
+};
+pub(crate) use layers::{Sliding, rows_of, rows_of_back, standardize, standardize_back};
+pub(crate) use matmul::{affine, product};
+pub(crate) use optimizer::{Rule, update};
+pub(crate) use recurrent::{Trace, recur, recur_back};
+pub(crate) use reduce::{Fold, fold};
+pub(crate) use rows::{cross_entropy, rows, rows_back};
+
+/// The GPU on which an operation's operands are, if they are on one and are no halves, for which
+/// there are no kernels but those that convert them.
+///
+/// # Panics
+/// If operands are on different devices.
+#[inline]
+#[track_caller]
+pub(crate) fn place(op: &str, operands: &[&Tensor]) -> Option<&'static Gpu> {
+    let gpu = place_of_any(op, operands)?;
+    (!operands.iter().any(|x| x.dtype().is_half())).then_some(gpu)
+}
+
+/// The GPU on which an operation's operands are, if they are on one.
+///
+/// # Panics
+/// If operands are on different devices.
+#[inline]
+#[track_caller]
+fn place_of_any(op: &str, operands: &[&Tensor]) -> Option<&'static Gpu> {
+    if operands.iter().all(|x| x.storage.is_host()) {
+        return None;
+    }
+    common(op, operands)
+}
+
+/// The GPU on which operands are, if they are on one. Numbers (tensors without axes) in main
+/// memory go with any.
+#[cold]
+#[track_caller]
+fn common(op: &str, operands: &[&Tensor]) -> Option<&'static Gpu> {
+    let is_number = |x: &Tensor| x.ndim() == 0 && x.storage.is_host();
+    let mut devices = operands.iter().filter(|x| !is_number(x)).map(|x| x.device());
+    let first = devices.next()?;
+    if let Some(other) = devices.find(|device| *device != first) {
+        panic!(
+            "{op}: one tensor is on {first}, another on {other}; `to_device` copies one of them"
+        );
+    }
+    match first {
+        Device::Cpu => None,
+        Device::Cuda(index) => Some(done(cuda::gpu(index))),
+    }
+}
+
+/// What a GPU gave; what it could not do is told at the caller's line.
+#[track_caller]
+pub(crate) fn done<T>(result: Result<T, CudaError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The operations that went through main memory because no kernel does them, and how often.
+static DETOURS: Mutex<BTreeMap<&'static str, usize>> = Mutex::new(BTreeMap::new());
+
+/// The operations on a GPU's tensors that the processor did since the program started, as no
+/// kernel does them, and how often: elements went to main memory and back, which is slow.
+///
+/// With `D2L_CUDA_DETOURS=forbid` in the environment such an operation panics instead.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// assert_eq!((Tensor::ones([2]) + 1.0).sum().item(), 4.0);
+/// assert!(d2l::detours().is_empty(), "all was on the processor from the start");
+/// ```
+pub fn detours() -> Vec<(String, usize)> {
+    let detours = DETOURS.lock().unwrap_or_else(PoisonError::into_inner);
+    detours.iter().map(|(op, &count)| ((*op).to_owned(), count)).collect()
+}
+
+/// The result of an operation, where its operands are: brings it there if the processor made it.
+#[cold]
+#[track_caller]
+pub(crate) fn settle(op: &'static str, output: Tensor, inputs: &[&Tensor]) -> Tensor {
+    let Some(gpu) = common(op, inputs) else { return output };
+    if !output.storage.is_host() {
+        return output;
+    }
+    assert!(
+        std::env::var_os("D2L_CUDA_DETOURS").is_none_or(|value| value != "forbid"),
+        "{op}: no kernel does this on {}",
+        Device::Cuda(gpu.index())
+    );
+    *DETOURS.lock().unwrap_or_else(PoisonError::into_inner).entry(op).or_default() += 1;
+    done(output.storage.move_to(output.dtype(), Device::Cuda(gpu.index())));
+    output
+}
+
+/// The elements of some layouts of one shape, for kernels; `Walk` in `common.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Walk<const N: usize> {
+    pub(super) count: i64,
+    ndim: i64,
+    length: [i64; MAX_NDIM],
+    start: [i64; N],
+    step: [[i64; MAX_NDIM]; N],
+}
+
+impl<const N: usize> Walk<N> {
+    pub(super) fn new(layouts: [&Layout; N]) -> Walk<N> {
+        let shape = layouts[0].shape;
+        let mut walk = Walk {
+            count: shape.numel() as i64,
+            ndim: 0,
+            length: [1; MAX_NDIM],
+            start: layouts.map(|layout| layout.offset as i64),
+            step: [[0; MAX_NDIM]; N],
+        };
+        // Neighbouring axes are one where all layouts step evenly across both.
+        let mut ndim = 0;
+        for axis in (0..shape.len()).filter(|&axis| shape[axis] != 1) {
+            let length = shape[axis] as i64;
+            let step = layouts.map(|layout| layout.strides[axis] as i64);
+            let merges =
+                ndim > 0 && (0..N).all(|n| walk.step[n][ndim - 1] == step[n] * length);
+            let place = if merges { ndim - 1 } else { ndim };
+            walk.length[place] =
+                if merges { walk.length[place] * length } else { length };
+            for (n, step) in step.into_iter().enumerate() {
+                walk.step[n][place] = step;
+            }
+            ndim = place + 1;
+        }
+        walk.ndim = ndim as i64;
+        walk
+    }
+
+    /// The step of layout `n` along the last axis.
+    pub(super) fn last_step(&self, n: usize) -> i64 {
+        match self.ndim {
+            0 => 1,
+            ndim => self.step[n][ndim as usize - 1],
+        }
+    }
+}
+
+/// A grid for one thread for each of `count` elements, or fewer that loop.
+pub(super) fn grid(gpu: &Gpu, count: usize) -> Grid {
+    const THREADS: usize = 256;
+    let threads = count.next_multiple_of(32).clamp(32, THREADS);
+    let blocks = count.div_ceil(THREADS).clamp(1, gpu.blocks() as usize);
+    Grid { blocks: [blocks as u32, 1, 1], threads: [threads as u32, 1, 1], shared: 0 }
+}
+
+/// A grid in which a row of a block's threads takes each of `rows` rows of `length` elements:
+/// a warp for short ones, a block for long ones.
+pub(super) fn grid_of_rows(gpu: &Gpu, rows: usize, length: usize) -> Grid {
+    let (along, side_by_side) = if length <= 1024 { (32, 4) } else { (256, 1) };
+    let blocks = rows.div_ceil(side_by_side).clamp(1, 4 * gpu.blocks() as usize);
+    Grid {
+        blocks: [blocks as u32, 1, 1],
+        threads: [along, side_by_side as u32, 1],
+        shared: 0,
+    }
+}
+
+/// The layout of elements one behind the other.
+pub(super) fn flat(shape: Shape) -> Layout {
+    Layout::contiguous(shape)
+}

@@ -1,0 +1,138 @@
+"""Runs what `pack.sh` packed on this machine's GPU, beside PyTorch, and writes report.md.
+
+Needs Python 3.9 and a driver; NVRTC is looked for in CUDA's folder and in Python's packages.
+"""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def libraries():
+    """Folders that hold CUDA's libraries."""
+    places = ["/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib"]
+    places += [os.path.join(p, "nvidia", "*", "lib") for p in sys.path if p]
+    return [folder for place in places for folder in sorted(glob.glob(place), reverse=True)]
+
+
+ENVIRONMENT = dict(os.environ, D2L_TEST_GPU="1", RUST_BACKTRACE="1")
+ENVIRONMENT["LD_LIBRARY_PATH"] = ":".join(
+    libraries() + [os.environ.get("LD_LIBRARY_PATH", "")]
+)
+ENVIRONMENT.pop("D2L_CUDA", None)
+
+
+def run(program, *arguments, limit=500, **variables):
+    start = time.time()
+    try:
+        done = subprocess.run(
+            [os.path.join(HERE, program), *arguments],
+            env=dict(ENVIRONMENT, **variables),
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
+        return done.returncode, done.stdout, done.stderr, time.time() - start
+    except subprocess.TimeoutExpired as late:
+        return 124, str(late.stdout or ""), str(late.stderr or ""), time.time() - start
+
+
+def test(name, **variables):
+    code, out, err, seconds = run("test-" + name, **variables)
+    count = re.search(r"(\d+) passed; (\d+) failed", out)
+    passed, failed = count.groups() if count else ("?", "?")
+    where = " ".join(f"{k}={v}" for k, v in variables.items())
+    print(f"| {name} {where} | {passed} | {failed} | {seconds:.1f} s |", file=REPORT, flush=True)
+    if code != 0:
+        FAILURES.append((name, (out + err)[-4000:]))
+
+
+def torch_figures():
+    """The measurements of `examples/gpu.rs` with PyTorch, under the same names."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    if not torch.cuda.is_available():
+        return {}
+    device, found = "cuda:0", {}
+
+    def seconds(calls, f):
+        f()
+        torch.cuda.synchronize()
+        best = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            for _ in range(calls):
+                f()
+            torch.cuda.synchronize()
+            best = min(best, (time.perf_counter() - start) / calls)
+        return best
+
+    a, b = torch.ones(4, device=device), torch.ones(4, device=device)
+    found["add of 4 elements"] = 1e6 * seconds(2000, lambda: a + b)
+    leaf = a.clone().requires_grad_()
+    found["add of 4 elements with grad"] = 1e6 * seconds(2000, lambda: leaf + b)
+    n = 64 << 20
+    x, y = torch.ones(n, device=device), torch.ones(n, device=device)
+    rows = x.reshape(-1, 1024)
+    for name, numbers, f in [
+        ("copy", 2, lambda: x.clone()),
+        ("add", 3, lambda: x + y),
+        ("exp", 2, lambda: x.exp()),
+        ("add in place", 3, lambda: x.add_(y)),
+        ("sum", 1, lambda: x.sum()),
+        ("softmax of rows of 1024", 2, lambda: rows.softmax(1)),
+        ("sum of columns", 1, lambda: rows.sum(0)),
+        ("transposed copy", 2, lambda: rows.t().contiguous()),
+    ]:
+        found[name] = 4 * numbers * n / seconds(100, f) / 1e9
+    for n in [512, 1024, 2048, 4096, 8192]:
+        a, b = torch.rand(n, n, device=device), torch.rand(n, n, device=device)
+        found[f"matmul {n}"] = 2 * n**3 / seconds(10, lambda: a @ b) / 1e12
+    net = torch.nn.Sequential(
+        torch.nn.Linear(784, 256), torch.nn.ReLU(), torch.nn.Linear(256, 10)
+    ).to(device)
+    images, labels = torch.rand(256, 784, device=device), torch.randint(10, (256,), device=device)
+    rule = torch.optim.SGD(net.parameters(), 0.1)
+
+    def step():
+        loss = torch.nn.functional.cross_entropy(net(images), labels)
+        rule.zero_grad()
+        loss.backward()
+        rule.step()
+
+    found["MLP 784-256-10, batch 256, step"] = 1e3 * seconds(100, step)
+    return found
+
+
+FAILURES = []
+with open(os.path.join(HERE, "report.md"), "w") as REPORT:
+    smi = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout.strip()
+    print(f"# {smi or 'no nvidia-smi'}\n", file=REPORT)
+    print("| test | passed | failed | time |\n|---|---|---|---|", file=REPORT)
+    test("cuda")
+    test("cuda", D2L_CUDA_SYNC="1")
+    for name in ["tensors", "layouts", "gradients", "torch", "networks", "training"]:
+        test(name, D2L_DEVICE="cuda:0")
+    code, out, err, _ = run("measure", "cuda:0")
+    if code != 0:
+        FAILURES.append(("measure", (out + err)[-4000:]))
+    torch = torch_figures()
+    print("\n| measurement | ours | PyTorch | unit |\n|---|---|---|---|", file=REPORT)
+    for line in out.splitlines():
+        m = json.loads(line)
+        other = torch.get(m["name"])
+        shown = f"{other:.3f}" if other is not None else ""
+        print(f"| {m['name']} | {m['value']:.3f} | {shown} | {m['unit']} |", file=REPORT)
+    for name, text in FAILURES:
+        print(f"\n## {name} failed\n\n```text\n{text}\n```", file=REPORT)
+with open(os.path.join(HERE, "report.md")) as report:
+    print(report.read())
+sys.exit(bool(FAILURES))
