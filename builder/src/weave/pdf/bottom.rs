@@ -7,8 +7,8 @@ use typst::layout::{Abs, Frame, FrameItem, GroupItem, Point};
 use typst::model::Document;
 use typst_layout::PagedDocument;
 
-/// Smaller gaps are those between the lines of a paragraph, which stay alike.
-const SMALLEST: Abs = Abs::raw(7.5);
+/// Smaller gaps are those between the lines of a paragraph, which stay alike, also where a formula is higher than they.
+const SMALLEST: Abs = Abs::raw(9.0);
 
 /// By which part of itself a gap grows at most. A page that would need more stays as it is.
 const STRETCH: f64 = 0.75;

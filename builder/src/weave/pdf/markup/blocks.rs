@@ -312,6 +312,14 @@ impl Pen<'_> {
             return;
         }
         let shows_outputs = !attrs.hide_output && !outputs.is_empty();
+        // What a figure's cell printed before it drew stays below the code.
+        let drawn = outputs.iter().position(|output| {
+            matches!(output, Output::Display { .. } | Output::Result { .. })
+        });
+        let (printed, drawn) = match (&attrs.caption, drawn) {
+            (Some(_), Some(first)) => outputs.split_at(first),
+            _ => (&[][..], outputs),
+        };
         if !attrs.hide_code {
             let _ = write!(self.text, "#b.cell({}", quoted(&cell.code));
             self.coloured(&cell.code);
@@ -328,7 +336,8 @@ impl Pen<'_> {
                 self.at(label);
             }
             // A figure may stand apart from its code; text may not.
-            let is_followed = shows_outputs && attrs.caption.is_none();
+            let is_followed =
+                shows_outputs && (attrs.caption.is_none() || !printed.is_empty());
             let _ = write!(self.text, ", has-output: {is_followed})");
         }
         if !shows_outputs {
@@ -336,6 +345,11 @@ impl Pen<'_> {
         }
         match &attrs.caption {
             Some(caption) => {
+                if !printed.is_empty() {
+                    self.text.push_str("\n#b.outputs[\n");
+                    self.outputs(printed, cell, span);
+                    self.text.push(']');
+                }
                 self.text.push('\n');
                 self.figure_start(
                     TargetKind::Figure,
@@ -345,7 +359,7 @@ impl Pen<'_> {
                     FOOT,
                 );
                 self.text.push('\n');
-                self.outputs(outputs, cell, span);
+                self.outputs(drawn, cell, span);
                 self.text.push(']');
             }
             None => {
