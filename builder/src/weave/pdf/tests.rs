@@ -113,7 +113,7 @@ fn a_sheet_says_what_the_chapter_says() {
         "#b.heading(level: 3, number: \"1.1.1\", at: \"ch/one#part\")[Part]",
         "#b.equation(alt: \"e^{i\\\\pi} = -1\", number: \"1.1.1\", at: \"ch/one#eq\", is-short: true)[$",
         "#b.cell(\"draw()\", lines: (((\"f\", \"draw\"), (\"\", \"()\"), ), ), has-output: false)\n#b.figure(kind: \"Figure\", number: \"1.1.1\", \
-         at: \"ch/one#fig\", caption: [A drawing.])[\n\
+         placement: bottom, at: \"ch/one#fig\", caption: [A drawing.])[\n\
          #b.picture(\"/output/ch/one/1.svg\", alt: \"A line.\", width: 100pt)\n]",
         "#b.outputs[\n#b.printed(\"stdout\", \"a \\\"b\\\"\\n#c\")\n]",
         "#b.cell(\"shown_only()\", lines: (((\"f\", \"shown_only\"), (\"\", \"()\"), ), ), has-output: false)",
