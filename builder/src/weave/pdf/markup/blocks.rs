@@ -312,14 +312,13 @@ impl Pen<'_> {
             return;
         }
         let shows_outputs = !attrs.hide_output && !outputs.is_empty();
-        // What a figure's cell printed before it drew stays below the code.
-        let drawn = outputs.iter().position(|output| {
+        // What a figure's cell printed stays below the code, wherever the figure goes.
+        let is_drawn = |output: &Output| {
             matches!(output, Output::Display { .. } | Output::Result { .. })
-        });
-        let (printed, drawn) = match (&attrs.caption, drawn) {
-            (Some(_), Some(first)) => outputs.split_at(first),
-            _ => (&[][..], outputs),
         };
+        let is_apart = attrs.caption.is_some() && outputs.iter().any(is_drawn);
+        let (drawn, printed): (Vec<&Output>, Vec<&Output>) =
+            outputs.iter().partition(|output| !is_apart || is_drawn(output));
         if !attrs.hide_code {
             let _ = write!(self.text, "#b.cell({}", quoted(&cell.code));
             self.coloured(&cell.code);
@@ -400,7 +399,12 @@ impl Pen<'_> {
         self.text.push(')');
     }
 
-    fn outputs(&mut self, outputs: &[Output], cell: &Cell, span: Span) {
+    fn outputs<'o>(
+        &mut self,
+        outputs: impl IntoIterator<Item = &'o Output>,
+        cell: &Cell,
+        span: Span,
+    ) {
         for output in outputs {
             match output {
                 Output::Stream { name, text } => self.printed(name, text),
