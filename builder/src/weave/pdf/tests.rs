@@ -80,7 +80,7 @@ fn example() -> (Book, Vec<SectionOutputs>) {
     let printed =
         |text: &str| Output::Stream { name: "stdout".into(), text: text.to_owned() };
     let cells = vec![
-        vec![drawing],
+        vec![drawing, printed("drawn")],
         vec![printed("a \"b\"\n#c\n")],
         vec![printed("hidden-1")],
         vec![printed("hidden-2")],
@@ -112,7 +112,8 @@ fn a_sheet_says_what_the_chapter_says() {
         "\\#not markup, #emph[nor]; #b.formula(\"this_\")[$t h i s ",
         "#b.heading(level: 3, number: \"1.1.1\", at: \"ch/one#part\")[Part]",
         "#b.equation(alt: \"e^{i\\\\pi} = -1\", number: \"1.1.1\", at: \"ch/one#eq\", is-short: true)[$",
-        "#b.cell(\"draw()\", lines: (((\"f\", \"draw\"), (\"\", \"()\"), ), ), has-output: false)\n#b.figure(kind: \"Figure\", number: \"1.1.1\", \
+        "#b.cell(\"draw()\", lines: (((\"f\", \"draw\"), (\"\", \"()\"), ), ), has-output: true)\n\
+         #b.outputs[\n#b.printed(\"stdout\", \"drawn\")\n]\n#b.figure(kind: \"Figure\", number: \"1.1.1\", \
          placement: bottom, at: \"ch/one#fig\", caption: [A drawing.])[\n\
          #b.picture(\"/output/ch/one/1.svg\", alt: \"A line.\", width: 100pt)\n]",
         "#b.outputs[\n#b.printed(\"stdout\", \"a \\\"b\\\"\\n#c\")\n]",
