@@ -464,8 +464,11 @@ fn models_train_the_same_by_every_rule() {
     let Some(gpu) = gpu() else { return };
     for (name, make) in rules {
         let losses = |device: Device| {
-            let net =
-                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)];
+            let net = {
+                let _alone =
+                    SEED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)]
+            };
             // Other tests draw random numbers meanwhile.
             for (i, (_, parameter)) in net.parameters().into_iter().enumerate() {
                 parameter.assign(numbers(parameter.shape(), i as f64) * 0.5);
