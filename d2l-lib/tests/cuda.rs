@@ -3,7 +3,10 @@
 //! The GPU is an emulated one, which needs a C++ compiler; with `D2L_TEST_GPU=1` in the
 //! environment it is the machine's first.
 
-use std::{process::Command, sync::Once};
+use std::{
+    process::Command,
+    sync::{Mutex, MutexGuard, Once, PoisonError},
+};
 
 use d2l::prelude::*;
 
@@ -358,7 +361,7 @@ fn layers_with_their_parameters() {
     ];
     for (name, net, x) in layers {
         let run = |device: Device| {
-            let _alone = SEED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let _alone = alone();
             seed(3);
             net.to_device(device);
             net.parameters().into_iter().for_each(|(_, p)| p.zero_grad());
@@ -465,8 +468,7 @@ fn models_train_the_same_by_every_rule() {
     for (name, make) in rules {
         let losses = |device: Device| {
             let net = {
-                let _alone =
-                    SEED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let _alone = alone();
                 sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)]
             };
             // Other tests draw random numbers meanwhile.
@@ -496,12 +498,15 @@ fn models_train_the_same_by_every_rule() {
 }
 
 /// Held by a test that seeds the random numbers, or draws some.
-static SEED: std::sync::Mutex<()> = std::sync::Mutex::new(());
+fn alone() -> MutexGuard<'static, ()> {
+    static DRAWS: Mutex<()> = Mutex::new(());
+    DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn a_lazy_layer_is_made_where_its_model_is() {
     let Some(gpu) = gpu() else { return };
-    let _alone = SEED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let net = sequential![nn::Linear::lazy(4), nn::Relu, nn::Linear::lazy(2)];
     net.to_device(gpu);
     let y = net.forward(&numbers(&[3, 5], 0.2).to_device(gpu));

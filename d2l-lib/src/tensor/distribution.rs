@@ -1,10 +1,7 @@
 //! Random draws from more distributions.
 
 use super::Tensor;
-use crate::{
-    random,
-    shape::{Shape, axis_of},
-};
+use crate::{random, shape::Shape};
 
 impl Tensor {
     /// For every element, a probability, 1 with this probability, else 0.
@@ -45,7 +42,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn multinomial(&self, count: usize) -> Tensor {
-        let n = self.shape()[axis_of("multinomial", -1, self.ndim())];
+        let n = self.length("multinomial", -1);
         let weights = self.to_vec_f64();
         let mut draws: Vec<i64> = Vec::new();
         for row in weights.chunks_exact(n.max(1)) {
@@ -146,7 +143,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn shuffle(&self) -> Tensor {
-        let length = self.shape()[axis_of("shuffle", 0, self.ndim())];
+        let length = self.length("shuffle", 0);
         self.index_select(0, &Tensor::randperm(length))
     }
 }

@@ -1,7 +1,6 @@
 //! Tensors in equal parts, repeated, and backwards.
 
 use super::Tensor;
-use crate::shape::axis_of;
 
 impl Tensor {
     /// `parts` views of equal length along `axis`; the last may be shorter.
@@ -18,7 +17,7 @@ impl Tensor {
     #[track_caller]
     pub fn chunk(&self, parts: usize, axis: i64) -> Vec<Tensor> {
         assert!(parts > 0, "chunk: a tensor cannot be cut into 0 parts");
-        let length = self.shape()[axis_of("chunk", axis, self.ndim())];
+        let length = self.length("chunk", axis);
         self.split(length.div_ceil(parts).max(1), axis)
     }
 
@@ -34,7 +33,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn repeat(&self, times: usize, axis: i64) -> Tensor {
-        let length = self.shape()[axis_of("repeat", axis, self.ndim())];
+        let length = self.length("repeat", axis);
         let at = (0..times * length).map(|i| (i % length) as i64).collect::<Vec<_>>();
         self.index_select(axis, &crate::tensor(at))
     }
@@ -51,7 +50,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn repeat_each(&self, times: usize, axis: i64) -> Tensor {
-        let length = self.shape()[axis_of("repeat_each", axis, self.ndim())];
+        let length = self.length("repeat_each", axis);
         let at = (0..times * length).map(|i| (i / times) as i64).collect::<Vec<_>>();
         self.index_select(axis, &crate::tensor(at))
     }
@@ -69,7 +68,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn flip(&self, axis: i64) -> Tensor {
-        let length = self.shape()[axis_of("flip", axis, self.ndim())];
+        let length = self.length("flip", axis);
         let at = (0..length as i64).rev().collect::<Vec<_>>();
         self.index_select(axis, &crate::tensor(at))
     }

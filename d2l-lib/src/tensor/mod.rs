@@ -151,7 +151,13 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn len_of(&self, axis: i64) -> usize {
-        self.shape()[axis_of("len_of", axis, self.ndim())]
+        self.length("len_of", axis)
+    }
+
+    /// [`len_of`](Tensor::len_of) for the operation `op`, which a mistake names.
+    #[track_caller]
+    fn length(&self, op: &str, axis: i64) -> usize {
+        self.shape()[axis_of(op, axis, self.ndim())]
     }
 
     /// The number of elements.

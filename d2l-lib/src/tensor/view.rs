@@ -304,7 +304,7 @@ impl Tensor {
     #[track_caller]
     pub fn split(&self, size: usize, axis: i64) -> Vec<Tensor> {
         assert!(size > 0, "split: parts of 0 elements never end");
-        let length = self.shape()[axis_of("split", axis, self.ndim())];
+        let length = self.length("split", axis);
         let starts = (0..length).step_by(size);
         starts.map(|start| self.narrow(axis, start, size.min(length - start))).collect()
     }

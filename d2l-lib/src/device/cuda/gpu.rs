@@ -59,6 +59,11 @@ impl<'a> Arguments<'a> {
         self.places.push(std::ptr::from_ref(value).cast_mut().cast());
         self
     }
+
+    /// The next arguments: places in memory.
+    pub(crate) fn with_all(self, places: &'a [u64]) -> Arguments<'a> {
+        places.iter().fold(self, |all, place| all.with(place))
+    }
 }
 
 /// Elements in the memory of a GPU.
@@ -91,6 +96,11 @@ impl Array {
     /// Where element 0 is.
     pub(crate) fn address(&self) -> Address {
         self.region.at
+    }
+
+    /// Where this element is.
+    pub(crate) fn address_of(&self, element: usize) -> Address {
+        self.region.at + (element * self.dtype.size()) as Address
     }
 
     /// The elements as bytes, in main memory.

@@ -73,9 +73,7 @@ pub(crate) fn attend(
     let weights = done(gpu.array(NAME, dtype, weights_shape.numel()));
     let out = done(gpu.array(NAME, dtype, shape.numel()));
     let operands = [q.storage.on_gpu()?, k.storage.on_gpu()?, v.storage.on_gpu()?];
-    let start = |i: usize, x: &Tensor| {
-        operands[i].address() + (x.layout.offset * dtype.size()) as u64
-    };
+    let start = |i: usize, x: &Tensor| operands[i].address_of(x.layout.offset);
     let places = [
         start(0, q),
         start(1, k),
@@ -84,8 +82,7 @@ pub(crate) fn attend(
         weights.address(),
         out.address(),
     ];
-    let arguments = Arguments::new().with(&sizes);
-    let arguments = places.iter().fold(arguments, |all, place| all.with(place));
+    let arguments = Arguments::new().with(&sizes).with_all(&places);
     // SAFETY: these are the kernel's arguments, for so many elements.
     done(unsafe { gpu.launch(ATTENTION, Kernel::of(NAME, dtype), grid, arguments) });
     let weights = Tensor::of_array(weights, weights_shape);
@@ -112,12 +109,9 @@ fn back(
     let dtype = g.dtype();
     let slopes = done(gpu.array(NAME, dtype, weights.numel()));
     let operands = [v.storage.on_gpu()?, weights.storage.on_gpu()?, g.storage.on_gpu()?];
-    let start = |i: usize, x: &Tensor| {
-        operands[i].address() + (x.layout.offset * dtype.size()) as u64
-    };
+    let start = |i: usize, x: &Tensor| operands[i].address_of(x.layout.offset);
     let places = [start(0, v), start(1, weights), start(2, g), slopes.address()];
-    let arguments = Arguments::new().with(&sizes);
-    let arguments = places.iter().fold(arguments, |all, place| all.with(place));
+    let arguments = Arguments::new().with(&sizes).with_all(&places);
     let all = sizes.batch * sizes.heads * sizes.queries;
     let grid = Grid {
         blocks: [all.min(8 * gpu.blocks() as usize) as u32, 1, 1],

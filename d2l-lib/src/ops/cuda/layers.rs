@@ -18,7 +18,7 @@ use crate::{
 fn in_rows(x: &Tensor) -> Option<(OnGpu, u64)> {
     let x = if x.is_contiguous() { x.detach() } else { copy(x)? };
     let elements = x.storage.on_gpu()?;
-    let at = elements.address() + (x.layout.offset * x.dtype().size()) as u64;
+    let at = elements.address_of(x.layout.offset);
     Some((elements, at))
 }
 
@@ -36,8 +36,7 @@ impl<S: Copy> Call<'_, S> {
     /// As for [`Gpu::launch`].
     #[track_caller]
     unsafe fn run(&self, gpu: &Gpu, grid: Grid, number: Option<&f64>) {
-        let arguments = Arguments::new().with(self.sizes);
-        let arguments = self.places.iter().fold(arguments, |all, place| all.with(place));
+        let arguments = Arguments::new().with(self.sizes).with_all(self.places);
         let arguments = match number {
             Some(number) => arguments.with(number),
             None => arguments,
@@ -153,7 +152,7 @@ fn pick(
         return;
     }
     let sizes = [picked, count, width].map(|n| n as i64);
-    let arguments = Arguments::new().with(&places[0]).with(&places[1]).with(&places[2]);
+    let arguments = Arguments::new().with_all(&places);
     let arguments = arguments.with(&sizes[0]).with(&sizes[1]).with(&sizes[2]);
     let grid = match kernel {
         "rows" => grid(gpu, picked * width),

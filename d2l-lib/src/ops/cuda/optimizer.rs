@@ -44,8 +44,7 @@ pub(crate) fn update(
     }
     let launch = |places: [u64; 4]| {
         let number = count as i64;
-        let arguments = Arguments::new().with(&rule).with(&number);
-        let arguments = places.iter().fold(arguments, |all, place| all.with(place));
+        let arguments = Arguments::new().with(&rule).with(&number).with_all(&places);
         // SAFETY: these are the arguments of `RULE`, for so many elements each.
         unsafe {
             gpu.launch(OPTIMIZER, Kernel::of(name, dtype), grid(gpu, count), arguments)

@@ -28,7 +28,7 @@ struct Layer<'a> {
 /// Where part `i` of `x`, which lies in storage of its own, begins.
 fn part(x: &Tensor, i: usize, size: usize) -> u64 {
     let array = x.storage.on_gpu().expect("it was made on the GPU");
-    array.address() + ((x.layout.offset + i * size) * x.dtype().size()) as u64
+    array.address_of(x.layout.offset + i * size)
 }
 
 impl Layer<'_> {

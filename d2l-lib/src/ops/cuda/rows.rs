@@ -3,7 +3,6 @@
 use super::{Fold, done, fold, grid_of_rows, place};
 use crate::{
     device::cuda::{Arguments, Kernel, SOFTMAX},
-    dtype::DType,
     shape::Shape,
     tensor::Tensor,
 };
@@ -18,7 +17,7 @@ pub(crate) fn rows(op: &'static str, x: &Tensor) -> Option<Tensor> {
     if shape.numel() > 0 {
         let length = shape[x.ndim() - 1];
         let (rows, columns) = ((shape.numel() / length) as i64, length as i64);
-        let from = start(elements.address(), x);
+        let from = elements.address_of(x.layout.offset);
         let at = out.address();
         let arguments = Arguments::new().with(&from).with(&at).with(&rows).with(&columns);
         let grid = grid_of_rows(gpu, rows as usize, length);
@@ -38,7 +37,8 @@ pub(crate) fn rows_back(op: &'static str, y: &Tensor, g: &Tensor) -> Option<Tens
     if shape.numel() > 0 {
         let length = shape[g.ndim() - 1];
         let (rows, columns) = ((shape.numel() / length) as i64, length as i64);
-        let (y_at, g_at) = (start(y_values.address(), y), start(g_values.address(), g));
+        let y_at = y_values.address_of(y.layout.offset);
+        let g_at = g_values.address_of(g.layout.offset);
         let at = out.address();
         let arguments =
             Arguments::new().with(&y_at).with(&g_at).with(&at).with(&rows).with(&columns);
@@ -63,9 +63,8 @@ pub(crate) fn cross_entropy(x: &Tensor, targets: &Tensor) -> Option<(Tensor, Ten
     }
     let losses = done(gpu.array(NAME, dtype, n));
     let gradient = done(gpu.array(NAME, dtype, n * c));
-    let (x_at, t_at) = (start(values.address(), x), {
-        classes.address() + (targets.layout.offset * DType::I64.size()) as u64
-    });
+    let x_at = values.address_of(x.layout.offset);
+    let t_at = classes.address_of(targets.layout.offset);
     let (l_at, g_at) = (losses.address(), gradient.address());
     let (rows, length) = (n as i64, c as i64);
     let arguments = Arguments::new()
@@ -82,9 +81,4 @@ pub(crate) fn cross_entropy(x: &Tensor, targets: &Tensor) -> Option<(Tensor, Ten
     let losses = Tensor::of_array(losses, Shape::new(&[n]));
     let loss = fold(NAME, &losses, &[true], Fold::Sum(1.0 / n as f64))?;
     Some((loss.reshape_to(Shape::new(&[])), Tensor::of_array(gradient, shape)))
-}
-
-/// Where the first element of `x` is.
-fn start(address: u64, x: &Tensor) -> u64 {
-    address + (x.layout.offset * x.dtype().size()) as u64
 }

@@ -312,13 +312,16 @@ impl Pen<'_> {
             return;
         }
         let shows_outputs = !attrs.hide_output && !outputs.is_empty();
-        // What a figure's cell printed stays below the code, wherever the figure goes.
+        // What a figure's cell printed stays below the code, wherever the figure goes; without a drawing the text
+        // is the figure.
         let is_drawn = |output: &Output| {
             matches!(output, Output::Display { .. } | Output::Result { .. })
         };
-        let is_apart = attrs.caption.is_some() && outputs.iter().any(is_drawn);
-        let (drawn, printed): (Vec<&Output>, Vec<&Output>) =
-            outputs.iter().partition(|output| !is_apart || is_drawn(output));
+        let has_drawing = outputs.iter().any(is_drawn);
+        let (in_figure, below): (Vec<&Output>, Vec<&Output>) =
+            outputs.iter().partition(|output| {
+                attrs.caption.is_some() && (!has_drawing || is_drawn(output))
+            });
         if !attrs.hide_code {
             let _ = write!(self.text, "#b.cell({}", quoted(&cell.code));
             self.coloured(&cell.code);
@@ -335,37 +338,29 @@ impl Pen<'_> {
                 self.at(label);
             }
             // A figure may stand apart from its code; text may not.
-            let is_followed =
-                shows_outputs && (attrs.caption.is_none() || !printed.is_empty());
+            let is_followed = shows_outputs && !below.is_empty();
             let _ = write!(self.text, ", has-output: {is_followed})");
         }
         if !shows_outputs {
             return;
         }
-        match &attrs.caption {
-            Some(caption) => {
-                if !printed.is_empty() {
-                    self.text.push_str("\n#b.outputs[\n");
-                    self.outputs(printed, cell, span);
-                    self.text.push(']');
-                }
-                self.text.push('\n');
-                self.figure_start(
-                    TargetKind::Figure,
-                    attrs.label.as_deref(),
-                    caption,
-                    span,
-                    FOOT,
-                );
-                self.text.push('\n');
-                self.outputs(drawn, cell, span);
-                self.text.push(']');
-            }
-            None => {
-                self.text.push_str("\n#b.outputs[\n");
-                self.outputs(outputs, cell, span);
-                self.text.push(']');
-            }
+        if !below.is_empty() {
+            self.text.push_str("\n#b.outputs[\n");
+            self.outputs(below, cell, span);
+            self.text.push(']');
+        }
+        if let Some(caption) = &attrs.caption {
+            self.text.push('\n');
+            self.figure_start(
+                TargetKind::Figure,
+                attrs.label.as_deref(),
+                caption,
+                span,
+                FOOT,
+            );
+            self.text.push('\n');
+            self.outputs(in_figure, cell, span);
+            self.text.push(']');
         }
     }
 
