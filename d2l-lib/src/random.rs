@@ -33,6 +33,14 @@ fn lock() -> std::sync::MutexGuard<'static, Generator> {
     GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The seed, and the first of the next `blocks` blocks, which nobody else gets.
+pub(crate) fn take_blocks(blocks: usize) -> (u64, u64) {
+    let mut generator = lock();
+    let first = generator.blocks;
+    generator.blocks += blocks as u64;
+    (generator.seed, first)
+}
+
 /// `count` numbers, each made by `make` from words of its own: `per_block` numbers share
 /// the four words of a block.
 fn generate<T>(
@@ -41,12 +49,7 @@ fn generate<T>(
     per_block: usize,
 ) -> Vec<T> {
     let blocks = count.div_ceil(per_block);
-    let (seed, first) = {
-        let mut generator = lock();
-        let first = generator.blocks;
-        generator.blocks += blocks as u64;
-        (generator.seed, first)
-    };
+    let (seed, first) = take_blocks(blocks);
     let mut values = Vec::with_capacity(blocks * per_block);
     for block in first..first + blocks as u64 {
         make(philox(seed, block), &mut values);

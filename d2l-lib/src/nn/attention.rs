@@ -151,9 +151,9 @@ impl MultiHeadAttention {
             3 => mask.unsqueeze(1),
             _ => mask.clone(),
         });
-        let factors = (self.mode.is_training() && self.dropout > 0.0)
-            .then(|| dropout::factors(self.dropout, &weights, DType::F32))
-            .map(|factors| factors.to_device(queries.device()));
+        let factors = (self.mode.is_training() && self.dropout > 0.0).then(|| {
+            dropout::factors(self.dropout, &weights, DType::F32, queries.device())
+        });
         let (out, weights) = attend(
             &self.query.forward(queries),
             &self.key.forward(keys),

@@ -1,7 +1,7 @@
 //! Dropout.
 
 use super::{Mode, module::module};
-use crate::{DType, Tensor};
+use crate::{DType, Device, Tensor};
 
 /// In training, sets every element to 0 with probability `p` and divides the others by
 /// `1 - p`, so that the expectation stays; in use, changes nothing.
@@ -57,14 +57,14 @@ impl Dropout {
         if self.p == 1.0 {
             return x * 0.0;
         }
-        x * factors(self.p, x.shape(), x.dtype()).to_device(x.device())
+        x * factors(self.p, x.shape(), x.dtype(), x.device())
     }
 }
 
 /// Zeros with probability `p`, below 1, else `1 / (1 - p)`.
 #[track_caller]
-pub(super) fn factors(p: f64, shape: &[usize], dtype: DType) -> Tensor {
-    Tensor::rand(shape).ge(p).to_dtype(dtype) / (1.0 - p)
+pub(super) fn factors(p: f64, shape: &[usize], dtype: DType, device: Device) -> Tensor {
+    Tensor::rand_on(device, shape.into()).ge(p).to_dtype(dtype) / (1.0 - p)
 }
 
 module!(Dropout: mode);

@@ -18,7 +18,7 @@ use super::Parameter;
 use crate::{Shape, Tensor, Value, autograd::Pause};
 
 #[track_caller]
-fn write(parameter: &Tensor, value: impl Into<Value>) {
+fn write<'a>(parameter: &Tensor, value: impl Into<Value<'a>>) {
     let _pause = Pause::begin();
     parameter.fill_(value);
 }

@@ -221,7 +221,7 @@ impl Parameter {
     /// assert_eq!(w.to_vec(), [1.0, 2.0, 1.0, 2.0]);
     /// ```
     #[track_caller]
-    pub fn assign(&self, value: impl Into<Value>) {
+    pub fn assign<'a>(&self, value: impl Into<Value<'a>>) {
         let _pause = Pause::begin();
         self.tensor().fill_(value);
     }
@@ -236,9 +236,9 @@ impl Deref for Parameter {
     }
 }
 
-impl From<&Parameter> for Value {
+impl<'a> From<&'a Parameter> for Value<'a> {
     #[track_caller]
-    fn from(parameter: &Parameter) -> Value {
+    fn from(parameter: &'a Parameter) -> Self {
         Value::from(parameter.tensor())
     }
 }
@@ -261,7 +261,7 @@ impl fmt::Debug for Parameter {
 
 macro_rules! operator {
     ($($Trait:ident :: $method:ident),*) => {$(
-        impl<R: Into<Value>> std::ops::$Trait<R> for &Parameter {
+        impl<'a, R: Into<Value<'a>>> std::ops::$Trait<R> for &Parameter {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, rhs: R) -> Tensor {

@@ -365,7 +365,7 @@ impl Frame {
             right: area.right - 8.0,
             bottom: area.bottom - below - 15.0,
         };
-        let mut y_ticks = y.ticks(((plot.height() / 26.0) as usize).clamp(2, 8));
+        let mut y_ticks = y.ticks(ticks_upwards(plot.height()));
         if y_ticks.factor.is_some() {
             plot.top += 8.0;
         }
@@ -377,10 +377,10 @@ impl Frame {
         }
         if figure.equal {
             plot = proportioned(plot, y.length() / x.length());
-            y_ticks = y.ticks(((plot.height() / 26.0) as usize).clamp(2, 8));
+            y_ticks = y.ticks(ticks_upwards(plot.height()));
         }
         // As many ticks as their labels, with some air, have room.
-        let mut count = ((plot.width() / 34.0) as usize).clamp(2, 10);
+        let mut count = ((plot.width() / 26.0) as usize).clamp(2, 10);
         let mut x_ticks = x.ticks(count);
         while count > 2 && crowded(&x_ticks, plot.width()) {
             count -= 1;
@@ -488,7 +488,7 @@ impl Frame {
         const STEPS: usize = 120;
         let Rect { top, right, bottom, .. } = self.plot;
         let place = Rect { left: right + 8.0, top, right: right + 16.0, bottom };
-        let count = (((bottom - top) / 26.0) as usize).clamp(2, 6);
+        let count = ticks_upwards(bottom - top);
         let ticks = match bar {
             Bar::Smooth([low, high], colors) => {
                 let pixels = (0..STEPS).rev().map(|i| i as f64 / (STEPS - 1) as f64);
@@ -738,6 +738,11 @@ impl Frame {
             _ => Vec::new(),
         }
     }
+}
+
+/// How many ticks stand one above the other, with more than a line's height between.
+fn ticks_upwards(height: f64) -> usize {
+    ((height / 18.0) as usize).clamp(2, 8)
 }
 
 fn crowded(ticks: &Ticks, width: f64) -> bool {

@@ -9,11 +9,11 @@ use crate::{
 
 impl Tensor {
     /// `value` of every element, with `slope` as its derivative, both computed in `f64`; on a
-    /// GPU the kernel `op`, with its `parameter` if it has one.
+    /// GPU the kernels `op` and `op_slope`, with their `parameter` if they have one.
     #[track_caller]
     fn curve(
         &self,
-        op: &'static str,
+        [op, op_slope]: [&'static str; 2],
         parameter: f64,
         value: impl Fn(f64) -> f64 + Sync,
         slope: impl Fn(f64) -> f64 + Send + Sync + 'static,
@@ -23,7 +23,11 @@ impl Tensor {
         record(op, out, &[x], |tape, _| {
             tape.edge(x, || {
                 let x = x.saved();
-                move |g: &Tensor| g * in_f64(&x, slope).to_device(x.device())
+                move |g: &Tensor| {
+                    let slope = cuda::map(op_slope, &x, [parameter, 0.0])
+                        .unwrap_or_else(|| in_f64(&x, slope));
+                    g * slope
+                }
             });
         })
     }
@@ -38,7 +42,7 @@ impl Tensor {
     #[track_caller]
     pub fn erf(&self) -> Tensor {
         let slope = |x: f64| std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
-        self.curve("erf", 0.0, libm::erf, slope)
+        self.curve(["erf", "erf_slope"], 0.0, libm::erf, slope)
     }
 
     /// `x · sigmoid(x)`.
@@ -51,7 +55,7 @@ impl Tensor {
     #[track_caller]
     pub fn silu(&self) -> Tensor {
         let slope = |x: f64| logistic(x) * (1.0 + x * (1.0 - logistic(x)));
-        self.curve("silu", 0.0, |x| x * logistic(x), slope)
+        self.curve(["silu", "silu_slope"], 0.0, |x| x * logistic(x), slope)
     }
 
     /// `ln(1 + exp(x))`, without overflow.
@@ -63,7 +67,12 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
-        self.curve("softplus", 0.0, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), logistic)
+        self.curve(
+            ["softplus", "softplus_slope"],
+            0.0,
+            |x| x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            logistic,
+        )
     }
 
     /// `x` where it is positive, else `slope · x`.
@@ -76,7 +85,12 @@ impl Tensor {
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor {
         let factor = move |x: f64| if x > 0.0 { 1.0 } else { slope };
-        self.curve("leaky_relu", slope, move |x| x * factor(x), factor)
+        self.curve(
+            ["leaky_relu", "leaky_relu_slope"],
+            slope,
+            move |x| x * factor(x),
+            factor,
+        )
     }
 
     /// `x` where it is positive, else `exp(x) - 1`.
@@ -89,7 +103,7 @@ impl Tensor {
     #[track_caller]
     pub fn elu(&self) -> Tensor {
         self.curve(
-            "elu",
+            ["elu", "elu_slope"],
             0.0,
             |x| if x > 0.0 { x } else { x.exp_m1() },
             |x| if x > 0.0 { 1.0 } else { x.exp() },

@@ -26,9 +26,9 @@ use crate::{
 /// assert_eq!(x.maximum(&tensor([5.0, 0.0])).to_vec(), [5.0, 3.0]);
 /// ```
 #[derive(Clone, Debug)]
-pub enum Value {
-    /// A tensor.
-    Tensor(Tensor),
+pub enum Value<'a> {
+    /// A tensor, borrowed where it is given as `&Tensor`.
+    Tensor(Cow<'a, Tensor>),
     /// A number with a fraction.
     Float(f64),
     /// A whole number.
@@ -37,7 +37,7 @@ pub enum Value {
     Bool(bool),
 }
 
-impl Value {
+impl<'a> Value<'a> {
     /// The dtype of a tensor made from this alone.
     pub(crate) fn natural_dtype(&self) -> DType {
         match self {
@@ -50,30 +50,32 @@ impl Value {
 
     /// This operand as a tensor to write into one of `dtype`.
     #[track_caller]
-    pub(crate) fn into_dtype(self, dtype: DType) -> Tensor {
+    pub(crate) fn into_dtype(self, dtype: DType) -> Cow<'a, Tensor> {
         match self {
-            Value::Tensor(tensor) => tensor.to_dtype(dtype),
-            number => constant(Shape::new(&[]), dtype, number),
+            Value::Tensor(tensor) if tensor.dtype() == dtype => tensor,
+            Value::Tensor(tensor) => Cow::Owned(tensor.to_dtype(dtype)),
+            number => Cow::Owned(constant(Shape::new(&[]), dtype, number)),
         }
     }
 }
 
-impl From<Tensor> for Value {
-    fn from(tensor: Tensor) -> Value {
-        Value::Tensor(tensor)
+impl From<Tensor> for Value<'_> {
+    fn from(tensor: Tensor) -> Self {
+        Value::Tensor(Cow::Owned(tensor))
     }
 }
 
-impl From<&Tensor> for Value {
-    fn from(tensor: &Tensor) -> Value {
-        Value::Tensor(tensor.clone())
+impl<'a> From<&'a Tensor> for Value<'a> {
+    #[inline]
+    fn from(tensor: &'a Tensor) -> Self {
+        Value::Tensor(Cow::Borrowed(tensor))
     }
 }
 
 macro_rules! value_from {
     ($($type:ty => $variant:ident as $as:ty),*) => {$(
-        impl From<$type> for Value {
-            fn from(value: $type) -> Value {
+        impl From<$type> for Value<'_> {
+            fn from(value: $type) -> Self {
                 Value::$variant(value as $as)
             }
         }
@@ -90,9 +92,9 @@ value_from!(
 pub(super) fn meet<'a>(
     op: &str,
     a: &'a Tensor,
-    b: Value,
+    b: Value<'a>,
     dtype: fn(DType) -> DType,
-) -> (Cow<'a, Tensor>, Tensor, Shape) {
+) -> (Cow<'a, Tensor>, Cow<'a, Tensor>, Shape) {
     meet_as(op, a, b, dtype, |common| common)
 }
 
@@ -102,9 +104,9 @@ pub(super) fn meet<'a>(
 fn meet_factors<'a>(
     op: &str,
     a: &'a Tensor,
-    b: Value,
+    b: Value<'a>,
     dtype: fn(DType) -> DType,
-) -> (Cow<'a, Tensor>, Tensor, Shape) {
+) -> (Cow<'a, Tensor>, Cow<'a, Tensor>, Shape) {
     meet_as(op, a, b, dtype, DType::wide)
 }
 
@@ -114,10 +116,10 @@ fn meet_factors<'a>(
 fn meet_as<'a>(
     op: &str,
     a: &'a Tensor,
-    b: Value,
+    b: Value<'a>,
     dtype: fn(DType) -> DType,
     lone: fn(DType) -> DType,
-) -> (Cow<'a, Tensor>, Tensor, Shape) {
+) -> (Cow<'a, Tensor>, Cow<'a, Tensor>, Shape) {
     // By far the most frequent case, and nothing is to be done.
     match b {
         Value::Tensor(b)
@@ -135,13 +137,13 @@ fn meet_as<'a>(
 }
 
 #[track_caller]
-fn meet_unlike(
+fn meet_unlike<'a>(
     op: &str,
     a: &Tensor,
-    b: Value,
+    b: Value<'a>,
     dtype: fn(DType) -> DType,
     lone: fn(DType) -> DType,
-) -> (Tensor, Tensor, Shape) {
+) -> (Tensor, Cow<'a, Tensor>, Shape) {
     let b_ndim = if let Value::Tensor(b) = &b { b.ndim() } else { 0 };
     // A number has no axes, but unlike a tensor without axes it never widens `a`'s floats.
     let common = match (&b, a.dtype()) {
@@ -254,7 +256,7 @@ impl Tensor {
     /// assert_eq!(tensor([2, 3]).pow(&tensor([3, 1])).to_vec_i64(), [8, 3]);
     /// ```
     #[track_caller]
-    pub fn pow(&self, exponent: impl Into<Value>) -> Tensor {
+    pub fn pow<'a>(&'a self, exponent: impl Into<Value<'a>>) -> Tensor {
         let exponent = exponent.into();
         // A square is by far the most frequent power, and exact as a product.
         if matches!(exponent, Value::Float(2.0) | Value::Int(2))
@@ -296,13 +298,13 @@ impl Tensor {
     /// assert_eq!(tensor([1.0, 4.0]).maximum(&tensor([2.0, 3.0])).to_vec(), [2.0, 4.0]);
     /// ```
     #[track_caller]
-    pub fn maximum(&self, other: impl Into<Value>) -> Tensor {
+    pub fn maximum<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
         let (a, b, shape) = meet("maximum", self, other.into(), number);
         let out = match cuda::zip("maximum", &a, &b, shape, a.dtype()) {
             Some(out) => out,
             None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::greater)),
         };
-        chosen("maximum", out, a.into_owned(), b)
+        chosen("maximum", out, &a, &b)
     }
 
     /// The smaller of every two elements; NaN if one is.
@@ -316,13 +318,13 @@ impl Tensor {
     /// assert_eq!(tensor([1.0, 4.0]).minimum(&tensor([2.0, 3.0])).to_vec(), [1.0, 3.0]);
     /// ```
     #[track_caller]
-    pub fn minimum(&self, other: impl Into<Value>) -> Tensor {
+    pub fn minimum<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
         let (a, b, shape) = meet("minimum", self, other.into(), number);
         let out = match cuda::zip("minimum", &a, &b, shape, a.dtype()) {
             Some(out) => out,
             None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::smaller)),
         };
-        chosen("minimum", out, a.into_owned(), b)
+        chosen("minimum", out, &a, &b)
     }
 
     /// Elements of `a` where `condition` is true, else of `b`; all three broadcast.
@@ -337,15 +339,18 @@ impl Tensor {
     /// assert_eq!(Tensor::where_(&x.gt(0), &x, 0.0).to_vec(), [0.0, 2.0]);
     /// ```
     #[track_caller]
-    pub fn where_(
+    pub fn where_<'a>(
         condition: &Tensor,
-        a: impl Into<Value>,
-        b: impl Into<Value>,
+        a: impl Into<Value<'a>>,
+        b: impl Into<Value<'a>>,
     ) -> Tensor {
         let (a, b) = match (a.into(), b.into()) {
             (Value::Tensor(a), b) => (a, b),
-            (a, Value::Tensor(b)) => (a.into_dtype(b.dtype()), Value::Tensor(b)),
-            (a, b) => (a.clone().into_dtype(a.natural_dtype()), b),
+            (a, Value::Tensor(b)) => (number_for(a, &b), Value::Tensor(b)),
+            (a, b) => {
+                let dtype = a.natural_dtype();
+                (a.into_dtype(dtype), b)
+            }
         };
         where_(condition, &a, b)
     }
@@ -376,13 +381,13 @@ fn where_(condition: &Tensor, a: &Tensor, b: Value) -> Tensor {
 /// Records that `out` chose between `a` and `b`: the gradient flows to the chosen one, in
 /// halves where they were equal.
 #[track_caller]
-fn chosen(op: &'static str, out: Tensor, a: Tensor, b: Tensor) -> Tensor {
+fn chosen(op: &'static str, out: Tensor, a: &Tensor, b: &Tensor) -> Tensor {
     // Nothing where the other one was chosen; both sides of a NaN count as chosen.
     fn share(out: &Tensor, own: &Tensor, other: &Tensor) -> Tensor {
         let dtype = out.dtype();
         1.0 - other.eq(out).to_dtype(dtype) * (1.0 - 0.5 * own.eq(other).to_dtype(dtype))
     }
-    record(op, out, &[&a, &b], |tape, out| {
+    record(op, out, &[a, b], |tape, out| {
         edge!(tape, a, [out, a, b], |g| g * share(&out, &a, &b));
         edge!(tape, b, [out, a, b], |g| g * share(&out, &b, &a));
     })
@@ -390,7 +395,7 @@ fn chosen(op: &'static str, out: Tensor, a: Tensor, b: Tensor) -> Tensor {
 
 macro_rules! operator {
     ($Trait:ident, $method:ident, $Assign:ident, $assign:ident, $in_place:ident) => {
-        impl<R: Into<Value>> $Trait<R> for &Tensor {
+        impl<'a, R: Into<Value<'a>>> $Trait<R> for &Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, rhs: R) -> Tensor {
@@ -398,7 +403,7 @@ macro_rules! operator {
             }
         }
 
-        impl<R: Into<Value>> $Trait<R> for Tensor {
+        impl<'a, R: Into<Value<'a>>> $Trait<R> for Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, rhs: R) -> Tensor {
@@ -411,7 +416,7 @@ macro_rules! operator {
 
         /// In place, so that other handles of the tensor see it; but where gradients flow, a
         /// new tensor takes the place of the old one, which the graph may still need.
-        impl<R: Into<Value>> $Assign<R> for Tensor {
+        impl<'a, R: Into<Value<'a>>> $Assign<R> for Tensor {
             #[track_caller]
             fn $assign(&mut self, rhs: R) {
                 let rhs = rhs.into();
@@ -452,7 +457,7 @@ operator!(Div, div, DivAssign, div_assign, div_);
 /// A number as the left operand of `other`, in a dtype that leaves `other`'s as it is
 /// where a number on the right would; beside halves with axes `f32`, which keeps it exact.
 #[track_caller]
-fn number_for(value: Value, other: &Tensor) -> Tensor {
+fn number_for<'a>(value: Value<'a>, other: &Tensor) -> Cow<'a, Tensor> {
     let dtype = match (&value, other.dtype()) {
         (_, own) if own.is_half() && other.ndim() > 0 => DType::F32,
         (Value::Float(_), own) if own.is_float() => own,

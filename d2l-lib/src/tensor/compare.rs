@@ -11,7 +11,7 @@ macro_rules! comparisons {
         impl Tensor {$(
             $(#[$doc])*
             #[track_caller]
-            pub fn $name(&self, other: impl Into<Value>) -> Tensor {
+            pub fn $name<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
                 let (a, b, shape) = meet(stringify!($name), self, other.into(), |dtype| dtype);
                 if let Some(out) = cuda::zip(stringify!($name), &a, &b, shape, DType::Bool) {
                     return out;
@@ -99,6 +99,7 @@ impl Tensor {
     ///
     /// assert!(tensor([1, 2]).equal(&tensor([1, 2])) && !tensor([1, 2]).equal(&tensor([[1, 2]])));
     /// ```
+    #[track_caller]
     pub fn equal(&self, other: &Tensor) -> bool {
         self.shape() == other.shape() && self.eq(other).all()
     }
@@ -112,6 +113,7 @@ impl Tensor {
     /// assert!(tensor([1.0]).allclose(&tensor([1.000_001])));
     /// assert!(!tensor([1.0]).allclose(&tensor([1.001])));
     /// ```
+    #[track_caller]
     pub fn allclose(&self, other: &Tensor) -> bool {
         const RELATIVE: f64 = 1e-5;
         const ABSOLUTE: f64 = 1e-8;

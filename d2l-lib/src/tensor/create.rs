@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::{Tensor, Value};
 use crate::{
+    device::Device,
     dtype::{DType, Element, with_dtype},
-    ops::cuda,
+    ops::cuda::{self, Draw},
     random,
     shape::Shape,
 };
@@ -88,7 +89,7 @@ impl Tensor {
     /// assert_eq!(Tensor::full([2], 7).dtype(), DType::I64);
     /// ```
     #[track_caller]
-    pub fn full(shape: impl Into<Shape>, value: impl Into<Value>) -> Tensor {
+    pub fn full<'a>(shape: impl Into<Shape>, value: impl Into<Value<'a>>) -> Tensor {
         let value = value.into();
         let dtype = value.natural_dtype();
         constant(shape.into(), dtype, value)
@@ -127,9 +128,10 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn eye(n: usize) -> Tensor {
-        let mut values = vec![0.0_f32; n * n];
-        values.iter_mut().step_by(n + 1).for_each(|value| *value = 1.0);
-        Tensor::new(values, Shape::new(&[n, n]))
+        Tensor::filled(Shape::new(&[n, n]), |values: &mut [f32]| {
+            values.fill(0.0);
+            values.iter_mut().step_by(n + 1).for_each(|value| *value = 1.0);
+        })
     }
 
     /// The numbers of a range, one apart: `0..12` gives `i64`, `0.0..12.0` gives `f32`.
@@ -209,6 +211,9 @@ impl Tensor {
     #[track_caller]
     pub fn normal(mean: f64, std: f64, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
+        if let Some(out) = cuda::draw(Device::home(), shape, Draw::Normal(mean, std)) {
+            return out;
+        }
         let values = random::normal(shape.numel());
         Tensor::new(values.into_iter().map(|z| (mean + std * z) as f32).collect(), shape)
     }
@@ -223,8 +228,15 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn rand(shape: impl Into<Shape>) -> Tensor {
-        let shape = shape.into();
-        Tensor::new(random::uniform(shape.numel()), shape)
+        Tensor::rand_on(Device::home(), shape.into())
+    }
+
+    /// [`rand`](Tensor::rand) on a device.
+    #[track_caller]
+    pub(crate) fn rand_on(device: Device, shape: Shape) -> Tensor {
+        cuda::draw(device, shape, Draw::Uniform).unwrap_or_else(|| {
+            Tensor::new(random::uniform(shape.numel()), shape).to_device(device)
+        })
     }
 
     /// `i64` numbers evenly spread over `range`.
@@ -242,6 +254,11 @@ impl Tensor {
     pub fn randint(range: Range<i64>, shape: impl Into<Shape>) -> Tensor {
         assert!(!range.is_empty(), "randint: no number lies in {range:?}");
         let shape = shape.into();
+        let draw =
+            Draw::Integers(range.start, range.end.wrapping_sub(range.start) as u64);
+        if let Some(out) = cuda::draw(Device::home(), shape, draw) {
+            return out;
+        }
         Tensor::new(random::integers(shape.numel(), range.start, range.end), shape)
     }
 
@@ -278,7 +295,7 @@ pub(crate) fn constant_by(
     let number = constant(Shape::new(&[]), dtype, value);
     match cuda::constant(x, &number, shape) {
         Some(out) => out,
-        None => constant(shape, dtype, Value::Tensor(number)).to_device(x.device()),
+        None => constant(shape, dtype, number.into()).to_device(x.device()),
     }
 }
 

@@ -43,6 +43,7 @@ impl Tensor {
     #[track_caller]
     pub fn multinomial(&self, count: usize) -> Tensor {
         let n = self.length("multinomial", -1);
+        assert!(n > 0 || count == 0, "multinomial: there is nothing to draw from");
         let weights = self.to_vec_f64();
         let mut draws: Vec<i64> = Vec::new();
         for row in weights.chunks_exact(n.max(1)) {

@@ -203,10 +203,11 @@ impl Tensor {
     /// assert_eq!(x.to_vec(), [1.0, 5.0, 5.0, 1.0, 5.0, 5.0]);
     /// ```
     #[track_caller]
-    pub fn set(&self, index: impl Into<Index>, value: impl Into<Value>) {
+    pub fn set<'a>(&self, index: impl Into<Index>, value: impl Into<Value<'a>>) {
         let (selection, value) =
             (Selection::new("set", self.shape(), index.into()), value.into());
         self.forbid_recorded_write("set", None);
+        self.refuse_overlap("set");
         if selection.picks.is_empty() {
             let part = self.with_layout(selection.basic(&self.layout));
             return part.write("set", value);

@@ -2,6 +2,8 @@
 //!
 //! They are not recorded for gradients, and refuse where gradients would have to flow.
 
+use std::borrow::Cow;
+
 use super::{Tensor, Value};
 use crate::{
     dtype::{DType, with_dtype},
@@ -27,7 +29,7 @@ impl Tensor {
     /// assert_eq!(x.to_vec(), [5.0, 5.0, 1.0, 1.0]);
     /// ```
     #[track_caller]
-    pub fn fill_(&self, value: impl Into<Value>) {
+    pub fn fill_<'a>(&self, value: impl Into<Value<'a>>) {
         self.write("fill_", value.into());
     }
 
@@ -63,7 +65,7 @@ impl Tensor {
     /// assert_eq!(x.to_vec(), [3.0, 4.0]);
     /// ```
     #[track_caller]
-    pub fn add_(&self, other: impl Into<Value>) {
+    pub fn add_<'a>(&self, other: impl Into<Value<'a>>) {
         let other = self.source("add_", other.into());
         if !cuda::zip_in_place("add", self, &other) {
             with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::plus));
@@ -84,7 +86,7 @@ impl Tensor {
     /// assert_eq!(x.to_vec(), [-1.0, 0.0]);
     /// ```
     #[track_caller]
-    pub fn sub_(&self, other: impl Into<Value>) {
+    pub fn sub_<'a>(&self, other: impl Into<Value<'a>>) {
         let other = self.source("sub_", other.into());
         if !cuda::zip_in_place("sub", self, &other) {
             with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::minus));
@@ -105,7 +107,7 @@ impl Tensor {
     /// assert_eq!(x.to_vec(), [2.0, 4.0]);
     /// ```
     #[track_caller]
-    pub fn mul_(&self, other: impl Into<Value>) {
+    pub fn mul_<'a>(&self, other: impl Into<Value<'a>>) {
         let other = self.factor("mul_", other.into());
         if !cuda::zip_in_place("mul", self, &other) {
             with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::times));
@@ -125,7 +127,7 @@ impl Tensor {
     /// assert_eq!(x.to_vec(), [0.5, 1.0]);
     /// ```
     #[track_caller]
-    pub fn div_(&self, other: impl Into<Value>) {
+    pub fn div_<'a>(&self, other: impl Into<Value<'a>>) {
         let other = self.factor("div_", other.into());
         if self.dtype().is_float() && cuda::zip_in_place("div", self, &other) {
             return;
@@ -153,7 +155,7 @@ impl Tensor {
 
     /// The other operand of arithmetic in place.
     #[track_caller]
-    fn source(&self, op: &str, value: Value) -> Tensor {
+    fn source<'a>(&self, op: &str, value: Value<'a>) -> Cow<'a, Tensor> {
         let (own, other) = (self.dtype(), value.natural_dtype());
         assert!(
             own != DType::Bool && (own.is_float() || !other.is_float()),
@@ -165,9 +167,9 @@ impl Tensor {
     /// The other factor or the divisor; as in operators, one without axes is not rounded to
     /// halves.
     #[track_caller]
-    fn factor(&self, op: &str, value: Value) -> Tensor {
+    fn factor<'a>(&self, op: &str, value: Value<'a>) -> Cow<'a, Tensor> {
         match value {
-            Value::Tensor(source) if source.ndim() > 0 => self.source(op, source.into()),
+            Value::Tensor(ref source) if source.ndim() > 0 => self.source(op, value),
             lone if self.dtype().is_half() => self.fitting(op, lone, DType::F32),
             lone => self.source(op, lone),
         }
@@ -175,8 +177,9 @@ impl Tensor {
 
     /// `value` in `dtype`, checked to broadcast to its shape.
     #[track_caller]
-    fn fitting(&self, op: &str, value: Value, dtype: DType) -> Tensor {
-        let source = if let Value::Tensor(source) = &value { Some(source) } else { None };
+    fn fitting<'a>(&self, op: &str, value: Value<'a>, dtype: DType) -> Cow<'a, Tensor> {
+        let source =
+            if let Value::Tensor(source) = &value { Some(&**source) } else { None };
         self.forbid_recorded_write(op, source);
         let source = value.into_dtype(dtype);
         let fits = crate::shape::broadcast(self.shape(), source.shape());
@@ -197,7 +200,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn refuse_overlap(&self, op: &str) {
+    pub(super) fn refuse_overlap(&self, op: &str) {
         assert!(
             !self.is_expanded(),
             "{op}: an expanded tensor repeats its elements; copy it first"

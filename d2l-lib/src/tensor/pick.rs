@@ -252,7 +252,11 @@ impl Tensor {
     /// assert_eq!(x.masked_fill(&x.lt(0), 9.0).to_vec(), [1.0, 9.0]);
     /// ```
     #[track_caller]
-    pub fn masked_fill(&self, mask: &Tensor, value: impl Into<Value>) -> Tensor {
+    pub fn masked_fill<'a>(
+        &'a self,
+        mask: &Tensor,
+        value: impl Into<Value<'a>>,
+    ) -> Tensor {
         let kind = mask.dtype();
         assert!(kind == DType::Bool, "masked_fill: the mask must be bool, not {kind}");
         assert!(

@@ -27,11 +27,9 @@ pub use allocator::Figures;
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};
-#[cfg(test)]
-pub(crate) use program::RANDOM;
 pub(crate) use program::{
     ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
-    RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
+    RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
 };
 
 use super::Device;

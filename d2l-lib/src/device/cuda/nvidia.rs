@@ -291,7 +291,7 @@ mod tests {
         std::thread::scope(|scope| {
             for architecture in ARCHITECTURES {
                 scope.spawn(move || {
-                    for &program in program::USED.iter().chain(program::WAITING) {
+                    for &program in program::ALL {
                         match compile(program, architecture) {
                             Ok(image) => {
                                 assert!(image.starts_with(b"\x7fELF"), "{program:?}")

@@ -32,7 +32,7 @@ const fn last(files: &[&'static str]) -> &'static str {
 }
 
 programs! {
-    USED:
+    ALL:
     MAP: "elementwise.cuh", "map.cu";
     ARITHMETIC: "elementwise.cuh", "arithmetic.cu";
     COMPARE: "elementwise.cuh", "compare.cu";
@@ -47,12 +47,6 @@ programs! {
     WINDOW: "window.cu";
     ATTENTION: "attention.cu";
     RECURRENT: "recurrent.cu";
-}
-
-// Kernels that are tested, and that no operation uses yet.
-#[cfg(test)]
-programs! {
-    WAITING:
     RANDOM: "random.cu";
 }
 

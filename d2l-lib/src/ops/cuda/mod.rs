@@ -7,6 +7,7 @@ mod elementwise;
 mod layers;
 mod matmul;
 mod optimizer;
+mod random;
 mod recurrent;
 mod reduce;
 mod rows;
@@ -33,6 +34,7 @@ pub(crate) use elementwise::{
 pub(crate) use layers::{Sliding, rows_of, rows_of_back, standardize, standardize_back};
 pub(crate) use matmul::{affine, product};
 pub(crate) use optimizer::{Rule, update};
+pub(crate) use random::{Draw, draw};
 pub(crate) use recurrent::{Trace, recur, recur_back};
 pub(crate) use reduce::{Fold, fold};
 pub(crate) use rows::{cross_entropy, rows, rows_back};

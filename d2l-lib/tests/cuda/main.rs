@@ -3,6 +3,8 @@
 //! The GPU is an emulated one, which needs a C++ compiler; with `D2L_TEST_GPU=1` in the
 //! environment it is the machine's first.
 
+mod models;
+
 use std::{
     process::Command,
     sync::{Mutex, MutexGuard, Once, PoisonError},
@@ -451,84 +453,8 @@ fn out_of_memory_is_told_and_leaves_tensors_usable() {
     assert_eq!((&x + 1.0).to_vec(), (&x.to_device(Device::Cpu) + 1.0).to_vec());
 }
 
-#[test]
-fn models_train_the_same_by_every_rule() {
-    type Make = fn(nn::Parameters) -> Box<dyn optim::Optimizer>;
-    let rules: [(&str, Make); 8] = [
-        ("Sgd", |p| Box::new(optim::Sgd::new(p, 0.1).weight_decay(0.01))),
-        ("momentum", |p| Box::new(optim::Sgd::new(p, 0.1).momentum(0.9).nesterov())),
-        ("Adam", |p| Box::new(optim::Adam::new(p, 0.05))),
-        ("AdamW", |p| Box::new(optim::AdamW::new(p, 0.05))),
-        ("Yogi", |p| Box::new(optim::Yogi::new(p, 0.05))),
-        ("Adagrad", |p| Box::new(optim::Adagrad::new(p, 0.05))),
-        ("RmsProp", |p| Box::new(optim::RmsProp::new(p, 0.01).momentum(0.5))),
-        ("Adadelta", |p| Box::new(optim::Adadelta::new(p, 1.0))),
-    ];
-    let Some(gpu) = gpu() else { return };
-    for (name, make) in rules {
-        let losses = |device: Device| {
-            let net = {
-                let _alone = alone();
-                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)]
-            };
-            // Other tests draw random numbers meanwhile.
-            for (i, (_, parameter)) in net.parameters().into_iter().enumerate() {
-                parameter.assign(numbers(parameter.shape(), i as f64) * 0.5);
-            }
-            net.to_device(device);
-            let x = numbers(&[12, 5], 0.3).to_device(device);
-            let y = tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]).to_device(device);
-            let mut rule = make(net.parameters());
-            let mut step = |_| {
-                let loss = net.forward(&x).cross_entropy(&y);
-                rule.zero_grad();
-                loss.backward();
-                rule.step();
-                loss.item()
-            };
-            (0..5).map(&mut step).collect::<Vec<f64>>()
-        };
-        let (own, its) = (losses(Device::Cpu), losses(gpu));
-        assert!(own[4] < own[0], "{name}: {own:?}");
-        for (own, its) in own.iter().zip(&its) {
-            let close = (own - its).abs() < 1e-4;
-            assert!(close, "{name}: {own} on the processor, {its} on the GPU");
-        }
-    }
-}
-
 /// Held by a test that seeds the random numbers, or draws some.
 fn alone() -> MutexGuard<'static, ()> {
     static DRAWS: Mutex<()> = Mutex::new(());
     DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[test]
-fn a_lazy_layer_is_made_where_its_model_is() {
-    let Some(gpu) = gpu() else { return };
-    let _alone = alone();
-    let net = sequential![nn::Linear::lazy(4), nn::Relu, nn::Linear::lazy(2)];
-    net.to_device(gpu);
-    let y = net.forward(&numbers(&[3, 5], 0.2).to_device(gpu));
-    assert_eq!(y.device(), gpu);
-    y.sum().backward();
-    let grads = net.parameters().into_iter().map(|(_, p)| p.grad().expect("a gradient"));
-    assert!(grads.into_iter().all(|grad| grad.device() == gpu));
-    net.to_device(Device::Cpu);
-    assert_eq!(net.forward(&numbers(&[3, 5], 0.2)).device(), Device::Cpu);
-}
-
-#[test]
-fn memory_is_given_back() {
-    let Some(gpu) = gpu() else { return };
-    let figures = || gpu.memory().expect("a GPU has figures");
-    let x = numbers(&[1000, 300], 0.3).to_device(gpu);
-    assert!(figures().in_use >= 1_200_000);
-    for _ in 0..20 {
-        let y = (&x * 2.0 + 1.0).sum();
-        assert!(y.item().is_finite());
-    }
-    let now = figures();
-    assert!(now.peak >= now.in_use);
-    drop(x);
 }

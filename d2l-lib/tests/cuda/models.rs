@@ -1,0 +1,317 @@
+//! Models on the processor and on a GPU: the same losses step by step, and no memory that stays.
+
+use std::process::Command;
+
+use d2l::{
+    nn::{BatchNorm, Conv2d, LayerNorm, Linear, Module, MultiHeadAttention, parts},
+    prelude::*,
+};
+
+use super::{alone, gpu, numbers};
+
+#[test]
+fn models_train_the_same_by_every_rule() {
+    type Make = fn(nn::Parameters) -> Box<dyn optim::Optimizer>;
+    let rules: [(&str, Make); 8] = [
+        ("Sgd", |p| Box::new(optim::Sgd::new(p, 0.1).weight_decay(0.01))),
+        ("momentum", |p| Box::new(optim::Sgd::new(p, 0.1).momentum(0.9).nesterov())),
+        ("Adam", |p| Box::new(optim::Adam::new(p, 0.05))),
+        ("AdamW", |p| Box::new(optim::AdamW::new(p, 0.05))),
+        ("Yogi", |p| Box::new(optim::Yogi::new(p, 0.05))),
+        ("Adagrad", |p| Box::new(optim::Adagrad::new(p, 0.05))),
+        ("RmsProp", |p| Box::new(optim::RmsProp::new(p, 0.01).momentum(0.5))),
+        ("Adadelta", |p| Box::new(optim::Adadelta::new(p, 1.0))),
+    ];
+    let Some(gpu) = gpu() else { return };
+    for (name, make) in rules {
+        let losses = |device: Device| {
+            let net = {
+                let _alone = alone();
+                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)]
+            };
+            // Other tests draw random numbers meanwhile.
+            for (i, (_, parameter)) in net.parameters().into_iter().enumerate() {
+                parameter.assign(numbers(parameter.shape(), i as f64) * 0.5);
+            }
+            net.to_device(device);
+            let x = numbers(&[12, 5], 0.3).to_device(device);
+            let y = tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]).to_device(device);
+            let mut rule = make(net.parameters());
+            let mut step = |_| {
+                let loss = net.forward(&x).cross_entropy(&y);
+                rule.zero_grad();
+                loss.backward();
+                rule.step();
+                loss.item()
+            };
+            (0..5).map(&mut step).collect::<Vec<f64>>()
+        };
+        let (own, its) = (losses(Device::Cpu), losses(gpu));
+        assert!(own[4] < own[0], "{name}: {own:?}");
+        for (own, its) in own.iter().zip(&its) {
+            let close = (own - its).abs() < 1e-4;
+            assert!(close, "{name}: {own} on the processor, {its} on the GPU");
+        }
+    }
+}
+
+#[test]
+fn a_lazy_layer_is_made_where_its_model_is() {
+    let Some(gpu) = gpu() else { return };
+    let _alone = alone();
+    let net = sequential![nn::Linear::lazy(4), nn::Relu, nn::Linear::lazy(2)];
+    net.to_device(gpu);
+    let y = net.forward(&numbers(&[3, 5], 0.2).to_device(gpu));
+    assert_eq!(y.device(), gpu);
+    y.sum().backward();
+    let grads = net.parameters().into_iter().map(|(_, p)| p.grad().expect("a gradient"));
+    assert!(grads.into_iter().all(|grad| grad.device() == gpu));
+    net.to_device(Device::Cpu);
+    assert_eq!(net.forward(&numbers(&[3, 5], 0.2)).device(), Device::Cpu);
+}
+
+#[test]
+fn memory_is_given_back() {
+    let Some(gpu) = gpu() else { return };
+    let figures = || gpu.memory().expect("a GPU has figures");
+    let x = numbers(&[1000, 300], 0.3).to_device(gpu);
+    assert!(figures().in_use >= 1_200_000);
+    for _ in 0..20 {
+        let y = (&x * 2.0 + 1.0).sum();
+        assert!(y.item().is_finite());
+    }
+    let now = figures();
+    assert!(now.peak >= now.in_use);
+    drop(x);
+}
+
+/// The same losses on both in three steps of SGD from the same weights.
+fn same_steps(
+    name: &str,
+    make: impl Fn() -> Box<dyn Module>,
+    x: &Tensor,
+    labels: &Tensor,
+) {
+    let Some(gpu) = gpu() else { return };
+    let losses = |device: Device| {
+        let net = {
+            let _alone = alone();
+            let net = make();
+            // Lazy layers need an input before there are parameters.
+            net.forward(x);
+            net
+        };
+        for (i, (name, parameter)) in net.parameters().into_iter().enumerate() {
+            let fan_in: usize = parameter.shape().iter().skip(1).product();
+            // Scales of norms stay about 1.
+            let is_scale = name.ends_with("weight") && parameter.ndim() == 1;
+            let shift = if is_scale { 1.0 } else { 0.0 };
+            let drawn = numbers(parameter.shape(), i as f64) / (fan_in as f64).sqrt();
+            parameter.assign(drawn * 0.5 + shift);
+        }
+        net.to_device(device);
+        let (x, labels) = (x.to_device(device), labels.to_device(device));
+        let mut rule = optim::Sgd::new(net.parameters(), 0.1);
+        let mut step = |_| {
+            let y = net.forward(&x);
+            let loss = y.reshape([labels.numel(), y.len_of(-1)]).cross_entropy(&labels);
+            rule.zero_grad();
+            loss.backward();
+            rule.step();
+            loss.item()
+        };
+        (0..3).map(&mut step).collect::<Vec<f64>>()
+    };
+    let (own, its) = (losses(Device::Cpu), losses(gpu));
+    assert!(own[2] < own[0], "{name} learns: {own:?}");
+    for (own, its) in own.iter().zip(&its) {
+        let close = (own - its).abs() < 1e-4;
+        assert!(close, "{name}: {own} on the processor, {its} on the GPU");
+    }
+}
+
+fn labels(count: usize, classes: i64) -> Tensor {
+    tensor((0..count as i64).map(|i| i * 7 % classes).collect::<Vec<i64>>())
+}
+
+#[test]
+fn lenet_takes_the_same_steps() {
+    let lenet = || -> Box<dyn Module> {
+        let pool = || nn::AvgPool2d::new(2);
+        Box::new(sequential![
+            Conv2d::lazy(6, 5).padding(2),
+            nn::Sigmoid,
+            pool(),
+            Conv2d::lazy(16, 5),
+            nn::Sigmoid,
+            pool(),
+            nn::Flatten,
+            Linear::lazy(120),
+            nn::Sigmoid,
+            Linear::lazy(84),
+            nn::Sigmoid,
+            Linear::lazy(10)
+        ])
+    };
+    same_steps("LeNet", lenet, &numbers(&[4, 1, 28, 28], 0.1), &labels(4, 10));
+}
+
+/// ResNet's block of two convolutions, beside which its input goes.
+struct Residual {
+    first: Conv2d,
+    second: Conv2d,
+    beside: Conv2d,
+    norms: Vec<BatchNorm>,
+}
+
+impl Module for Residual {
+    parts!(first, second, beside, norms);
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let y = self.norms[0].forward(&self.first.forward(x)).relu();
+        let y = self.norms[1].forward(&self.second.forward(&y));
+        (y + self.beside.forward(x)).relu()
+    }
+}
+
+#[test]
+fn a_residual_network_takes_the_same_steps() {
+    let net = || -> Box<dyn Module> {
+        let block = Residual {
+            first: Conv2d::lazy(8, 3).padding(1).stride(2),
+            second: Conv2d::lazy(8, 3).padding(1),
+            beside: Conv2d::lazy(8, 1).stride(2),
+            norms: vec![BatchNorm::lazy(), BatchNorm::lazy()],
+        };
+        Box::new(sequential![
+            block,
+            nn::MaxPool2d::new(2),
+            nn::GlobalAvgPool2d,
+            nn::Flatten,
+            Linear::lazy(5)
+        ])
+    };
+    same_steps("ResNet", net, &numbers(&[6, 3, 12, 12], 0.4), &labels(6, 5));
+}
+
+/// A recurrent layer and a linear one that reads all its outputs.
+struct LanguageModel {
+    recurrent: nn::Lstm,
+    output: Linear,
+}
+
+impl Module for LanguageModel {
+    parts!(recurrent, output);
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.output.forward(&self.recurrent.forward(x))
+    }
+}
+
+#[test]
+fn an_lstm_takes_the_same_steps() {
+    let net = || -> Box<dyn Module> {
+        let recurrent = nn::Lstm::lazy(12).stacked(2).bidirectional();
+        Box::new(LanguageModel { recurrent, output: Linear::lazy(9) })
+    };
+    same_steps("LSTM", net, &numbers(&[7, 4, 9], 0.2), &labels(28, 9));
+}
+
+/// Embedded words, an encoder with a causal mask, logits of the next word.
+struct Transformer {
+    embedding: nn::Embedding,
+    places: nn::Parameter,
+    attention: MultiHeadAttention,
+    norms: Vec<LayerNorm>,
+    inner: Linear,
+    outer: Linear,
+    output: Linear,
+}
+
+impl Module for Transformer {
+    parts!(embedding, places, attention, norms, inner, outer, output);
+
+    fn forward(&self, words: &Tensor) -> Tensor {
+        let mask = nn::causal_mask(words.len_of(1)).to_device(words.device());
+        let x = self.embedding.forward(words) + &self.places;
+        let (y, _) = self.attention.attend(&x, &x, &x, Some(&mask));
+        let x = self.norms[0].forward(&(x + y));
+        let y = self.outer.forward(&self.inner.forward(&x).gelu());
+        self.output.forward(&self.norms[1].forward(&(x + y)))
+    }
+}
+
+#[test]
+fn a_transformer_takes_the_same_steps() {
+    let net = || -> Box<dyn Module> {
+        Box::new(Transformer {
+            embedding: nn::Embedding::new(20, 16),
+            places: nn::Parameter::new(Tensor::zeros([6, 16])),
+            attention: MultiHeadAttention::lazy(16, 4),
+            norms: vec![LayerNorm::new(16), LayerNorm::new(16)],
+            inner: Linear::lazy(32),
+            outer: Linear::lazy(16),
+            output: Linear::lazy(20),
+        })
+    };
+    let words = labels(24, 20).reshape([4, 6]);
+    same_steps("Transformer", net, &words, &labels(24, 20));
+}
+
+/// Set in the process that runs one test alone.
+const ALONE: &str = "D2L_TEST_ALONE";
+
+#[test]
+fn steps_leave_nothing_behind() {
+    let Some(gpu) = gpu() else { return };
+    if std::env::var_os(ALONE).is_none() {
+        // Other tests in this process have tensors too.
+        let ran = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "models::steps_leave_nothing_behind"])
+            .env(ALONE, "1")
+            .output()
+            .expect("it starts again");
+        let text = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let net = sequential![
+        Linear::new(3, 8),
+        nn::Relu,
+        nn::Dropout::new(0.1),
+        Linear::new(8, 2)
+    ];
+    net.to_device(gpu);
+    let (x, y) = (numbers(&[4, 3], 0.3).to_device(gpu), labels(4, 2).to_device(gpu));
+    let mut rule = optim::Adam::new(net.parameters(), 0.001);
+    let mut used_after = |steps| {
+        for _ in 0..steps {
+            let loss = net.forward(&x).cross_entropy(&y);
+            rule.zero_grad();
+            loss.backward();
+            rule.step();
+        }
+        gpu.synchronize().expect("all steps were done");
+        let figures = gpu.memory().expect("a GPU has figures");
+        (figures.in_use, figures.peak, resident())
+    };
+    // The emulated GPU takes a minute for 2,500.
+    let steps =
+        std::env::var("D2L_TEST_STEPS").map_or(400, |n| n.parse().expect("a number"));
+    let (in_use, peak, before) = used_after(100);
+    let (in_use_then, peak_then, after) = used_after(steps);
+    assert_eq!((in_use_then, peak_then), (in_use, peak));
+    let grown = after.saturating_sub(before);
+    assert!(grown < 1 << 20, "this process has {grown} bytes more after {steps} steps");
+}
+
+/// Bytes of main memory that this process has; 0 where the system does not say.
+fn resident() -> usize {
+    const PAGE: usize = 4096;
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .map_or(0, |n: usize| n * PAGE)
+}
