@@ -242,10 +242,10 @@ fn div(a: &Tensor, b: Value) -> Tensor {
 }
 
 impl Tensor {
-    /// Every element to the power of `exponent`, a number or a tensor.
+    /// Every element to the power of `exponent`, a number or a tensor; both broadcast.
     ///
     /// # Panics
-    /// If an integer is to be raised to a negative integer.
+    /// If the shapes do not broadcast, or an integer is to be raised to a negative integer.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -285,7 +285,8 @@ impl Tensor {
         })
     }
 
-    /// The greater of every two elements; NaN if one is.
+    /// The greater of every two elements; NaN if one is. Both broadcast; equal elements share
+    /// the gradient.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -305,7 +306,8 @@ impl Tensor {
         chosen("maximum", out, a.into_owned(), b)
     }
 
-    /// The smaller of every two elements; NaN if one is.
+    /// The smaller of every two elements; NaN if one is. Both broadcast; equal elements share
+    /// the gradient.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -325,7 +327,8 @@ impl Tensor {
         chosen("minimum", out, a.into_owned(), b)
     }
 
-    /// Elements of `a` where `condition` is true, else of `b`; all three broadcast.
+    /// Elements of `a` where `condition` is true, else of `b`; all three broadcast to the shape
+    /// of the result.
     ///
     /// # Panics
     /// If `condition` is no bool tensor, or the shapes do not broadcast.

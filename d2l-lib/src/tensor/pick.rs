@@ -93,7 +93,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such axis, or `index` is no vector of integers or names a position
-    /// outside. (Positions on a GPU are not looked at: those outside give NaN.)
+    /// outside. (Positions on a GPU are not looked at: those outside give NaN, or integers 0.)
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -123,7 +123,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the table has no axis, or `index` holds no integers or one that is no row. (Numbers
-    /// on a GPU are not looked at: those of no row give NaN.)
+    /// on a GPU are not looked at: those of no row give NaN, or integers 0.)
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -246,7 +246,8 @@ impl Tensor {
         Tensor::new(out, shape).to_device(self.device())
     }
 
-    /// `value` where `mask` is true, else the elements of this tensor; both broadcast.
+    /// `value` where `mask` is true, else the elements of this tensor; all broadcast to the
+    /// shape of the result.
     ///
     /// # Panics
     /// If `mask` is no bool tensor, or the shapes do not broadcast.
