@@ -228,7 +228,7 @@ impl Batch {
         self.len() == 0
     }
 
-    /// The tensors.
+    /// The tensors, an example for each position along their first axes.
     ///
     /// ```
     /// use d2l::{data::DataLoader, prelude::*};

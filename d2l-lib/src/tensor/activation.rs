@@ -41,7 +41,7 @@ impl Tensor {
         self.curve("erf", 0.0, libm::erf, slope)
     }
 
-    /// `x · sigmoid(x)`.
+    /// `x · sigmoid(x)` of every element.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -54,7 +54,7 @@ impl Tensor {
         self.curve("silu", 0.0, |x| x * logistic(x), slope)
     }
 
-    /// `ln(1 + exp(x))`, without overflow.
+    /// `ln(1 + exp(x))` of every element, without overflow.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -66,7 +66,7 @@ impl Tensor {
         self.curve("softplus", 0.0, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), logistic)
     }
 
-    /// `x` where it is positive, else `slope · x`.
+    /// Every element `x` where it is positive, else `slope · x`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -79,7 +79,7 @@ impl Tensor {
         self.curve("leaky_relu", slope, move |x| x * factor(x), factor)
     }
 
-    /// `x` where it is positive, else `exp(x) - 1`.
+    /// Every element `x` where it is positive, else `exp(x) - 1`.
     ///
     /// ```
     /// use d2l::prelude::*;
