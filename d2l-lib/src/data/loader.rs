@@ -240,7 +240,7 @@ impl Batch {
         &self.0
     }
 
-    /// The first tensor and the second: `let (x, y) = batch.pair();`
+    /// The first tensor and the second, `(n, …)` both: `let (x, y) = batch.pair();`
     ///
     /// # Panics
     /// If there are not exactly two.

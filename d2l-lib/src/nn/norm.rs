@@ -177,6 +177,9 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// Normalises over the last axes, which must have this shape.
     ///
+    /// # Panics
+    /// Where [`Shape::new`] does.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///

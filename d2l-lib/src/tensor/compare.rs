@@ -101,6 +101,9 @@ impl Tensor {
     /// Whether both have one shape and the same elements, whatever their types. NaN is equal to
     /// nothing.
     ///
+    /// # Panics
+    /// If both have one shape and are on different devices.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///

@@ -233,7 +233,8 @@ impl Tensor {
         crate::autograd::record_across(out, self)
     }
 
-    /// Whether both are looks at the same memory, so that writing one can change the other.
+    /// Whether both are looks at the same memory, whatever their shapes, so that writing one can
+    /// change the other.
     ///
     /// ```
     /// use d2l::prelude::*;
