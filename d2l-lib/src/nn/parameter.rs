@@ -277,7 +277,7 @@ operator!(Add::add, Sub::sub, Mul::mul, Div::div);
 
 /// Parameters and their names, in the order of the layers: `net.parameters()`.
 ///
-/// Made also from leaves: `Parameters::from([&w, &b])`.
+/// Made also from leaves, `Parameters::from([&w, &b])`, which panics if one is no leaf.
 ///
 /// ```
 /// use d2l::prelude::*;

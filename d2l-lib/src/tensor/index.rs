@@ -153,10 +153,10 @@ impl Tensor {
     /// | `x.i(&mask)` | elements where a bool tensor is true | copy |
     /// | `x.i(&positions)` | elements at the positions in an `i64` tensor | copy |
     ///
-    /// A number takes an axis away, a range shortens it. A mask, which may have several axes,
-    /// puts one axis in their place, as long as it has true elements; positions put their own
-    /// axes there. Several masks and tensors of positions broadcast and go through their
-    /// elements together; if their axes are not neighbours, those of the positions come first.
+    /// A number takes an axis away, a range shortens it. A mask lies over one axis or several
+    /// and puts one in their place, whose length is the number of true elements; positions put
+    /// their own axes there. Several masks and tensors of positions broadcast and go through
+    /// their elements together; if their axes are not neighbours, what is put there comes first.
     ///
     /// # Panics
     /// If the index names more axes than there are, or elements outside; if a range ends before
