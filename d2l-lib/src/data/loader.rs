@@ -206,6 +206,9 @@ pub struct Batch(Vec<Tensor>);
 impl Batch {
     /// How many examples it holds.
     ///
+    /// # Panics
+    /// If the first tensor has no axis.
+    ///
     /// ```
     /// use d2l::{data::DataLoader, prelude::*};
     ///
@@ -217,6 +220,9 @@ impl Batch {
     }
 
     /// Whether it holds no example.
+    ///
+    /// # Panics
+    /// If the first tensor has no axis.
     ///
     /// ```
     /// use d2l::{data::DataLoader, prelude::*};
