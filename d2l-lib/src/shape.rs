@@ -8,7 +8,8 @@ pub(crate) const MAX_NDIM: usize = 8;
 /// The lengths of a tensor's axes.
 ///
 /// Made from an array, a slice, a `Vec` or one number:
-/// `Tensor::zeros([2, 3])`, `Tensor::zeros(3)`, `Tensor::zeros([])`.
+/// `Tensor::zeros([2, 3])`, `Tensor::zeros(3)`, `Tensor::zeros([])`. What
+/// [`Shape::new`] refuses panics there too.
 ///
 /// ```
 /// use d2l::prelude::*;

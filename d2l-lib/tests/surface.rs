@@ -70,7 +70,8 @@ fn items() -> Vec<Item> {
     let mut items = Vec::new();
     for path in files {
         let text = fs::read_to_string(&path).unwrap();
-        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        // Not where only a file of tests is named, below which more may stand.
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for (i, line) in lines.iter().enumerate() {
             let before = if i == 0 { "" } else { lines[i - 1] };
@@ -162,6 +163,84 @@ fn functions_that_panic_say_so_and_point_at_their_caller() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Whether words say which axes or elements a tensor has: by a word for them, or by a shape as
+/// `(n, c, h, w)`.
+fn tells_shapes(words: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "shape",
+        "shapes",
+        "axis",
+        "axes",
+        "element",
+        "elements",
+        "row",
+        "rows",
+        "column",
+        "columns",
+        "vector",
+        "vectors",
+        "matrix",
+        "matrices",
+        "broadcast",
+        "broadcasts",
+    ];
+    let named =
+        words.split(|c: char| !c.is_alphabetic()).any(|word| WORDS.contains(&word));
+    let written = words.split("`(").skip(1).any(|rest| {
+        let shape = rest.split(')').next().unwrap_or_default();
+        let fits = |c: char| c.is_alphanumeric() || "_,· …'".contains(c);
+        !shape.is_empty() && shape.chars().all(fits)
+    });
+    named || written
+}
+
+/// A declaration up to its body.
+fn signature(item: &Item) -> &str {
+    item.body.split('{').next().unwrap_or_default()
+}
+
+#[test]
+fn functions_of_tensors_tell_shapes() {
+    assert!(tells_shapes("Slides over images `(n, c, h, w)`."));
+    assert!(!tells_shapes("The mean of `(a - b)²`."), "this says nothing of shapes");
+    let lacks = items().into_iter().filter(|item| {
+        // In macros' tables stand only functions of tensors, without their signatures.
+        let of_tensors =
+            signature(item).contains("Tensor") || !signature(item).contains("fn ");
+        // Every second part is an example.
+        let words: String = item.doc.split("```").step_by(2).collect();
+        item.kind == "fn"
+            && of_tensors
+            && !item.attributes.contains("doc(hidden)")
+            && !item.name.starts_with('$')
+            && !tells_shapes(&words)
+    });
+    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
+    assert!(lacks.is_empty(), "not a word about shapes:\n{}", lacks.join("\n"));
+}
+
+/// Parameters of which some are wrong for every tensor.
+const CAN_BE_WRONG: &[&str] = &[
+    "axis: i64",
+    "Into<Axes>",
+    "Into<Shape>",
+    "Into<TargetShape>",
+    "Into<Index>",
+    "Into<Parameters>",
+];
+
+#[test]
+fn functions_with_axes_shapes_or_indices_say_when_they_panic() {
+    let lacks = items().into_iter().filter(|item| {
+        item.kind == "fn"
+            && !item.name.starts_with('$')
+            && CAN_BE_WRONG.iter().any(|one| signature(item).contains(one))
+            && !item.doc.contains("# Panics")
+    });
+    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
+    assert!(lacks.is_empty(), "lack `# Panics`:\n{}", lacks.join("\n"));
 }
 
 /// What PyTorch's numbers cannot check, or need not, and what does instead.

@@ -57,7 +57,8 @@ impl Drop for Pause {
 
 impl Tensor {
     /// This tensor as a leaf of the graph: [`backward`](Tensor::backward) will leave the
-    /// gradient with respect to it in [`grad`](Tensor::grad).
+    /// gradient with respect to it in [`grad`](Tensor::grad). Handles made before stay outside
+    /// of the graph, and the result of an operation that is in it already stays that.
     ///
     /// # Panics
     /// If the elements are not floats.
@@ -106,7 +107,8 @@ impl Tensor {
         self.node.as_ref().is_none_or(|node| node.is_leaf())
     }
 
-    /// The gradient that [`backward`](Tensor::backward) left here, summed over its calls.
+    /// The gradient that [`backward`](Tensor::backward) left here, summed over its calls, in
+    /// this tensor's shape; results of operations keep none.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -137,7 +139,7 @@ impl Tensor {
         }
     }
 
-    /// The same elements (the same storage) outside the graph: a constant.
+    /// The same elements (the same storage) in the same shape outside the graph: a constant.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -181,7 +183,8 @@ impl Tensor {
     /// gradient of some later scalar with respect to it: a vector-Jacobian product.
     ///
     /// # Panics
-    /// If `gradient` has another shape than this tensor.
+    /// If `gradient` has another shape than this tensor, or this depends on no tensor that
+    /// requires a gradient, or was differentiated before.
     ///
     /// ```
     /// use d2l::prelude::*;

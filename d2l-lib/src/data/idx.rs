@@ -13,7 +13,8 @@ use crate::{
 /// No more elements than this are read: far above any data set that fits into memory.
 const MAX_BYTES: usize = 1 << 33;
 
-/// The tensor in an IDX file, plain or gzipped: `u8` for bytes, else `i64`, `f32` or `f64`.
+/// The tensor in an IDX file, plain or gzipped, in the shape that the file says: `u8` for bytes,
+/// else `i64`, `f32` or `f64`.
 ///
 /// # Errors
 /// If the file cannot be read, is cut short, or is no IDX file.
@@ -31,7 +32,8 @@ pub fn read_idx_file(path: impl AsRef<Path>) -> Result<Tensor, FileError> {
     read_idx(&path.display().to_string(), &bytes)
 }
 
-/// The tensor in the bytes of an IDX file, plain or gzipped; `name` is for the messages.
+/// The tensor in the bytes of an IDX file, plain or gzipped, in the shape that they say; `name`
+/// is for the messages.
 ///
 /// # Errors
 /// If the bytes are cut short or no IDX file.

@@ -206,6 +206,9 @@ pub struct Batch(Vec<Tensor>);
 impl Batch {
     /// How many examples it holds.
     ///
+    /// # Panics
+    /// If the first tensor has no axis.
+    ///
     /// ```
     /// use d2l::{data::DataLoader, prelude::*};
     ///
@@ -218,6 +221,9 @@ impl Batch {
 
     /// Whether it holds no example.
     ///
+    /// # Panics
+    /// If the first tensor has no axis.
+    ///
     /// ```
     /// use d2l::{data::DataLoader, prelude::*};
     ///
@@ -228,7 +234,7 @@ impl Batch {
         self.len() == 0
     }
 
-    /// The tensors.
+    /// The tensors, an example for each position along their first axes.
     ///
     /// ```
     /// use d2l::{data::DataLoader, prelude::*};
@@ -240,7 +246,7 @@ impl Batch {
         &self.0
     }
 
-    /// The first tensor and the second: `let (x, y) = batch.pair();`
+    /// The first tensor and the second, `(n, …)` both: `let (x, y) = batch.pair();`
     ///
     /// # Panics
     /// If there are not exactly two.

@@ -417,7 +417,8 @@ impl Table {
         Table { columns, num_rows: self.num_rows + other.num_rows }
     }
 
-    /// Gaps in columns of numbers become the mean of the column's numbers.
+    /// Gaps in columns of numbers become the mean of the column's numbers; NaN where there is
+    /// none.
     ///
     /// ```
     /// use d2l::data::Table;
@@ -449,8 +450,8 @@ impl Table {
         })
     }
 
-    /// Columns of numbers shifted and scaled to mean 0 and standard deviation 1; constant
-    /// ones become 0, gaps stay.
+    /// Columns of numbers shifted and scaled to mean 0 and standard deviation 1 (with `n - 1`);
+    /// constant ones become 0, gaps stay.
     ///
     /// ```
     /// use d2l::data::Table;

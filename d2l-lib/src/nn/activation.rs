@@ -11,7 +11,7 @@ macro_rules! activations {
         pub struct $Name;
 
         impl $Name {
-            /// The function of every element.
+            /// The function of every element, in the same shape.
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -101,7 +101,7 @@ pub struct LeakyRelu(
 );
 
 impl LeakyRelu {
-    /// `x` where it is positive, else `slope · x`.
+    /// Every element `x` where it is positive, else `slope · x`.
     ///
     /// ```
     /// use d2l::prelude::*;

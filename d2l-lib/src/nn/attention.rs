@@ -114,7 +114,7 @@ impl MultiHeadAttention {
     /// `(b, heads, n, m)`; where it is false, the query does not see the key.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not fit, or the mask does not hold bools or does not broadcast.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -165,7 +165,8 @@ impl MultiHeadAttention {
         (self.output.forward(&out), weights)
     }
 
-    /// Self-attention: `x`, `(b, n, features)`, gives queries, keys and values.
+    /// Self-attention, `(b, n, features) → (b, n, num_hiddens)`: `x` gives queries, keys and
+    /// values.
     ///
     /// # Panics
     /// If the input is no batch of sequences.

@@ -27,7 +27,8 @@ impl From<[usize; 2]> for Pair {
 
 /// Cross-correlation of images with learned kernels: [`Tensor::conv2d`].
 ///
-/// `(n, in, h, w) → (n, out, h', w')`. Both parameters start evenly spread over
+/// `(n, in, h, w) → (n, out, h', w')` with `h' = (h + 2·padding - kernel) / stride + 1`, rounded
+/// down, `w'` likewise. Both parameters start evenly spread over
 /// ±1/√(in · kernel height · kernel width).
 ///
 /// ```
@@ -132,11 +133,11 @@ impl Conv2d {
         init::affine(&self.weight, self.bias.as_ref(), fan, shape, self.num_outputs);
     }
 
-    /// The images that the layer makes of images.
+    /// The images that the layer makes of images: `(n, in, h, w) → (n, out, h', w')`.
     ///
     /// # Panics
     /// If the input is no batch of images with as many channels as the kernels have, or they
-    /// are smaller than the kernels.
+    /// are smaller than the kernels, or a stride is 0.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -162,8 +163,9 @@ module!(Conv2d: weight, bias);
 /// The convolution that undoes the shapes of [`Conv2d`], to make images larger:
 /// [`Tensor::conv2d_transposed`].
 ///
-/// `(n, in, h, w) → (n, out, h', w')`. Both parameters start evenly spread over
-/// ±1/√(out · kernel height · kernel width), as PyTorch's.
+/// `(n, in, h, w) → (n, out, h', w')` with `h' = (h - 1)·stride - 2·padding + kernel`, `w'`
+/// likewise. Both parameters start evenly spread over ±1/√(out · kernel height · kernel width),
+/// as PyTorch's.
 ///
 /// ```
 /// use d2l::prelude::*;
@@ -271,10 +273,11 @@ impl ConvTranspose2d {
         init::affine(&self.weight, self.bias.as_ref(), fan, shape, self.num_outputs);
     }
 
-    /// The images that the layer makes of images.
+    /// The images that the layer makes of images: `(n, in, h, w) → (n, out, h', w')`.
     ///
     /// # Panics
-    /// If the input is no batch of images with as many channels as the layer has inputs.
+    /// If the input is no batch of images with as many channels as the layer has inputs, the
+    /// padding takes more than there is, or a stride is 0.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -300,7 +303,8 @@ module!(ConvTranspose2d: weight, bias);
 
 /// Cross-correlation of sequences with learned kernels: [`Tensor::conv1d`].
 ///
-/// `(n, in, t) → (n, out, t')`. Both parameters start evenly spread over ±1/√(in · kernel).
+/// `(n, in, t) → (n, out, t')` with `t' = (t + 2·padding - kernel) / stride + 1`, rounded down.
+/// Both parameters start evenly spread over ±1/√(in · kernel).
 ///
 /// ```
 /// use d2l::prelude::*;
@@ -403,10 +407,11 @@ impl Conv1d {
         init::affine(&self.weight, self.bias.as_ref(), fan, shape, self.num_outputs);
     }
 
-    /// The sequences that the layer makes of sequences.
+    /// The sequences that the layer makes of sequences: `(n, in, t) → (n, out, t')`.
     ///
     /// # Panics
-    /// If the input is no batch of sequences with as many channels as the kernels have.
+    /// If the input is no batch of sequences with as many channels as the kernels have, or they
+    /// are shorter than the kernels, or the stride is 0.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -454,7 +459,7 @@ macro_rules! pooling {
                 $Name { kernel, stride: kernel, padding: Pair([0, 0]) }
             }
 
-            /// Moves the window by this much at a time.
+            /// Moves the window by this much at a time; by its size at first.
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -483,10 +488,11 @@ macro_rules! pooling {
                 self
             }
 
-            /// One number for each window.
+            /// One number for each window: `(n, c, h, w) → (n, c, h', w')`.
             ///
             /// # Panics
-            /// If the input is no batch of images, or they are smaller than the window.
+            /// If the input is no batch of images of floats, they are smaller than the window,
+            /// the padding is more than half the window, or a stride is 0.
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -507,6 +513,9 @@ macro_rules! pooling {
 pooling! {
     /// The greatest element of every window: [`Tensor::max_pool2d`].
 ///
+/// `(n, c, h, w) → (n, c, h', w')` with `h' = (h + 2·padding - kernel) / stride + 1`, rounded
+/// down, `w'` likewise.
+///
 /// ```
 /// use d2l::prelude::*;
 ///
@@ -514,7 +523,10 @@ pooling! {
 /// assert_eq!(nn::MaxPool2d::new(2).forward(&x).to_vec(), [3.0]);
 /// ```
     MaxPool2d: max_pool2d;
-    /// The mean of every window: [`Tensor::avg_pool2d`].
+    /// The mean of every window, zeros of the padding included: [`Tensor::avg_pool2d`].
+///
+/// `(n, c, h, w) → (n, c, h', w')` with `h' = (h + 2·padding - kernel) / stride + 1`, rounded
+/// down, `w'` likewise.
 ///
 /// ```
 /// use d2l::prelude::*;
@@ -537,7 +549,10 @@ pooling! {
 pub struct GlobalAvgPool2d;
 
 impl GlobalAvgPool2d {
-    /// The mean of every channel.
+    /// The mean of every channel: `(n, c, h, w) → (n, c, 1, 1)`.
+    ///
+    /// # Panics
+    /// If there are fewer than two axes.
     ///
     /// ```
     /// use d2l::prelude::*;

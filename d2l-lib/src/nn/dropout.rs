@@ -40,7 +40,7 @@ impl Dropout {
         Dropout { p, mode: Mode::new() }
     }
 
-    /// The input, in training with some elements dropped.
+    /// The input, in training with some elements dropped and the others scaled.
     ///
     /// ```
     /// use d2l::prelude::*;

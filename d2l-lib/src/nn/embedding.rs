@@ -20,7 +20,7 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// Vectors of length `width` for `n` symbols.
+    /// Vectors of length `width` for `n` symbols: `(n, width)`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -32,10 +32,10 @@ impl Embedding {
         Embedding { weight: Parameter::new(Tensor::randn([n, width])) }
     }
 
-    /// The vectors of these symbols.
+    /// The vectors of these symbols: integers `(…)` give `(…, width)`.
     ///
     /// # Panics
-    /// If there is no such symbol.
+    /// If these are no integers, or there is no such symbol ([`Tensor::embedding`]).
     ///
     /// ```
     /// use d2l::prelude::*;

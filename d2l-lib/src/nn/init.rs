@@ -23,7 +23,7 @@ fn write<'a>(parameter: &Tensor, value: impl Into<Value<'a>>) {
     parameter.fill_(value);
 }
 
-/// Writes zeros.
+/// Writes zeros to all elements.
 ///
 /// # Panics
 /// If the parameter is an expanded view, whose elements are one memory.
@@ -40,7 +40,7 @@ pub fn zeros(parameter: &Tensor) {
     constant(parameter, 0.0);
 }
 
-/// Writes ones.
+/// Writes ones to all elements.
 ///
 /// # Panics
 /// If the parameter is an expanded view, whose elements are one memory.
@@ -57,7 +57,7 @@ pub fn ones(parameter: &Tensor) {
     constant(parameter, 1.0);
 }
 
-/// Writes `value` everywhere.
+/// Writes `value` to all elements.
 ///
 /// # Panics
 /// If the parameter is an expanded view, whose elements are one memory.
@@ -74,7 +74,8 @@ pub fn constant(parameter: &Tensor, value: f64) {
     write(parameter, value);
 }
 
-/// Writes numbers from the normal distribution.
+/// Writes numbers from the normal distribution with this mean and this standard deviation to
+/// all elements.
 ///
 /// # Panics
 /// If the parameter is an expanded view, whose elements are one memory.
@@ -91,7 +92,7 @@ pub fn normal(parameter: &Tensor, mean: f64, std: f64) {
     write(parameter, Tensor::normal(mean, std, parameter.shape()));
 }
 
-/// Writes numbers evenly spread over `low..high`.
+/// Writes numbers evenly spread over `low..high` to all elements.
 ///
 /// # Panics
 /// If the parameter is an expanded view, whose elements are one memory.
@@ -111,8 +112,11 @@ pub fn uniform(parameter: &Tensor, low: f64, high: f64) {
 /// Writes numbers evenly spread over ±√(6 / (fan in + fan out)), which keeps the variance of
 /// values and of gradients from layer to layer (Glorot and Bengio, 2010).
 ///
+/// Of a weight `(out, in, …)` the fan in is `in`, the fan out `out`, each times the lengths of
+/// the further axes, a kernel's.
+///
 /// # Panics
-/// If there are less than two axes.
+/// If there are fewer than two axes, or the parameter is an expanded view.
 ///
 /// ```
 /// use d2l::{nn::init, prelude::*};
@@ -128,10 +132,11 @@ pub fn xavier_uniform(parameter: &Tensor) {
     uniform(parameter, -bound, bound);
 }
 
-/// Writes normal numbers of variance 2 / (fan in + fan out).
+/// Writes normal numbers of variance 2 / (fan in + fan out), with the fans of
+/// [`xavier_uniform`], to a weight `(out, in, …)`.
 ///
 /// # Panics
-/// If there are less than two axes.
+/// If there are fewer than two axes, or the parameter is an expanded view.
 ///
 /// ```
 /// use d2l::{nn::init, prelude::*};
@@ -146,11 +151,12 @@ pub fn xavier_normal(parameter: &Tensor) {
     normal(parameter, 0.0, (2.0 / (fan_in + fan_out)).sqrt());
 }
 
-/// Writes numbers evenly spread over ±√(6 / fan in), which keeps the variance of values
-/// through layers of ReLU (He et al., 2015).
+/// Writes numbers evenly spread over ±√(6 / fan in), with the fan in of [`xavier_uniform`], to
+/// a weight `(out, in, …)`, which keeps the variance of values through layers of ReLU (He et
+/// al., 2015).
 ///
 /// # Panics
-/// If there are less than two axes.
+/// If there are fewer than two axes, or the parameter is an expanded view.
 ///
 /// ```
 /// use d2l::{nn::init, prelude::*};
@@ -165,10 +171,11 @@ pub fn kaiming_uniform(parameter: &Tensor) {
     uniform(parameter, -bound, bound);
 }
 
-/// Writes normal numbers of variance 2 / fan in.
+/// Writes normal numbers of variance 2 / fan in, with the fan in of [`xavier_uniform`], to a
+/// weight `(out, in, …)`.
 ///
 /// # Panics
-/// If there are less than two axes.
+/// If there are fewer than two axes, or the parameter is an expanded view.
 ///
 /// ```
 /// use d2l::{nn::init, prelude::*};

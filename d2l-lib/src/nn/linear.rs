@@ -71,10 +71,10 @@ impl Linear {
         init::affine(&self.weight, bias, num_inputs, shape, self.num_outputs);
     }
 
-    /// `x · weightᵀ + bias`.
+    /// `x · weightᵀ + bias`: `(…, in) → (…, out)`.
     ///
     /// # Panics
-    /// If the last axis of `x` has another length than the layer has inputs.
+    /// If `x` has no axis, or its last one another length than the layer has inputs.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -115,7 +115,7 @@ module!(Linear: weight, bias);
 pub struct Flatten;
 
 impl Flatten {
-    /// Each example as one row.
+    /// Each example as one row: `(n, …) → (n, product of …)`.
     ///
     /// # Panics
     /// If there is no axis.

@@ -31,7 +31,7 @@ fn rounded_once(
     y_hat.in_wide(op, |y_hat| loss(y_hat, &y.to_dtype(DType::F32)))
 }
 
-/// The mean of `(y_hat - y)²`.
+/// The mean of `(y_hat - y)²` over all elements, of one shape: a tensor without axes.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -46,7 +46,7 @@ pub fn mse_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
     rounded_once("mse_loss", y_hat, y, |y_hat, y| (y_hat - y).pow(2).mean())
 }
 
-/// The mean of `|y_hat - y|`.
+/// The mean of `|y_hat - y|` over all elements, of one shape: a tensor without axes.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -61,8 +61,8 @@ pub fn l1_loss(y_hat: &Tensor, y: &Tensor) -> Tensor {
     rounded_once("l1_loss", y_hat, y, |y_hat, y| (y_hat - y).abs().mean())
 }
 
-/// The mean of Huber's loss: `d² / 2` for differences up to `delta`, `delta (|d| - delta / 2)`
-/// beyond.
+/// The mean of Huber's loss over all elements, of one shape: `d² / 2` for differences up to
+/// `delta`, `delta (|d| - delta / 2)` beyond; a tensor without axes.
 ///
 /// # Panics
 /// If the shapes differ, or `delta` is not positive.
@@ -84,8 +84,8 @@ pub fn huber_loss(y_hat: &Tensor, y: &Tensor, delta: f64) -> Tensor {
     })
 }
 
-/// The mean binary cross-entropy of logits against probabilities (or 0 and 1), without
-/// overflow.
+/// The mean binary cross-entropy of logits against probabilities (or 0 and 1) of one shape,
+/// without overflow: a tensor without axes.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -104,10 +104,10 @@ pub fn bce_with_logits(logits: &Tensor, y: &Tensor) -> Tensor {
 }
 
 /// The mean cross-entropy of logits `(n, c)` against the numbers of classes `(n)`:
-/// [`Tensor::cross_entropy`].
+/// [`Tensor::cross_entropy`], a tensor without axes.
 ///
 /// # Panics
-/// If the shapes do not fit, or a target is no class.
+/// If the shapes do not fit, or the targets are floats or one is no class.
 ///
 /// ```
 /// use d2l::prelude::*;
@@ -124,7 +124,7 @@ pub fn cross_entropy(logits: &Tensor, y: &Tensor) -> Tensor {
 /// sequences, `(n, t, c)` and `(n, t)` give `(n, t)`.
 ///
 /// # Panics
-/// If the shapes do not fit, or a target is no class.
+/// If the shapes do not fit, or the targets are floats or one is no class.
 ///
 /// ```
 /// use d2l::prelude::*;

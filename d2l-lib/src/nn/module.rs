@@ -28,7 +28,7 @@ use crate::{Device, Tensor};
 /// assert_eq!(net.forward(&tensor([1.0])).to_vec(), [4.0]);
 /// ```
 pub trait Module: Any + Send + Sync {
-    /// What the module makes of an input.
+    /// What the module makes of an input; which shapes it takes and gives is its own matter.
     fn forward(&self, x: &Tensor) -> Tensor;
 
     /// The parameters and modules inside, with their names.

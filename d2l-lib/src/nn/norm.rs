@@ -6,7 +6,8 @@ use crate::{Shape, Tensor, no_grad};
 /// Batch normalisation (Ioffe and Szegedy, 2015): of features `(n, c)`, or of the channels
 /// of images `(n, c, h, w)` and of sequences `(n, c, t)`.
 ///
-/// In training by the mean and variance of the batch; in use by their running means.
+/// In training by the mean and variance of the batch, over all axes but the second; in use by
+/// their running means. The result has the shape of the input.
 ///
 /// ```
 /// use d2l::prelude::*;
@@ -101,7 +102,7 @@ impl BatchNorm {
         self.running_var.get_or_init(|| Tensor::ones(num_features));
     }
 
-    /// The input, normalised.
+    /// The input `(n, c, …)`, normalised, in the same shape.
     ///
     /// # Panics
     /// If there is no axis of features or one of another length, or in training only one value
@@ -155,7 +156,7 @@ impl BatchNorm {
 module!(BatchNorm: weight, bias, running_mean, running_var, mode);
 
 /// Layer normalisation (Ba, Kiros and Hinton, 2016): of every example on its own, over its
-/// last axes.
+/// last axes. The result has the shape of the input.
 ///
 /// ```
 /// use d2l::prelude::*;
@@ -175,6 +176,9 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Normalises over the last axes, which must have this shape.
+    ///
+    /// # Panics
+    /// Where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -205,7 +209,7 @@ impl LayerNorm {
         self
     }
 
-    /// The input, normalised.
+    /// The input, normalised, in the same shape.
     ///
     /// # Panics
     /// If the last axes have another shape than the layer.

@@ -35,8 +35,8 @@ struct Inner {
 }
 
 impl Parameter {
-    /// A parameter with these first values. A leaf that already needs a gradient is taken as
-    /// it is.
+    /// A parameter with the shape and the first values of this tensor. A leaf that already needs
+    /// a gradient is taken as it is.
     ///
     /// # Panics
     /// If the elements are not floats.
@@ -54,7 +54,7 @@ impl Parameter {
         parameter
     }
 
-    /// A tensor that is saved with the model but not trained.
+    /// A tensor of any shape and type that is saved with the model but not trained.
     ///
     /// ```
     /// use d2l::{nn::Parameter, prelude::*};
@@ -121,7 +121,8 @@ impl Parameter {
         }
     }
 
-    /// The tensor; of a lazy parameter without one, the tensor that `make` gives, for good.
+    /// The tensor; of a lazy parameter without one, the tensor that `make` gives, of any shape,
+    /// for good.
     ///
     /// # Panics
     /// If a tensor is made whose elements are not floats.
@@ -152,7 +153,7 @@ impl Parameter {
         self.0.value.get_or_init(|| value)
     }
 
-    /// The tensor.
+    /// The tensor with the parameter's shape and elements.
     ///
     /// # Panics
     /// If the parameter is lazy and its layer has met no input yet.
@@ -208,7 +209,8 @@ impl Parameter {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Takes over `value`, a number or a tensor that broadcasts, in place and unrecorded.
+    /// Takes over `value`, a number or a tensor that broadcasts and is converted, in place and
+    /// unrecorded.
     ///
     /// # Panics
     /// If the parameter is lazy, or the value does not broadcast into its shape.
@@ -275,7 +277,7 @@ operator!(Add::add, Sub::sub, Mul::mul, Div::div);
 
 /// Parameters and their names, in the order of the layers: `net.parameters()`.
 ///
-/// Made also from leaves: `Parameters::from([&w, &b])`.
+/// Made also from leaves, `Parameters::from([&w, &b])`, which panics if one is no leaf.
 ///
 /// ```
 /// use d2l::prelude::*;

@@ -228,7 +228,9 @@ macro_rules! recurrent_layers {
                 self
             }
 
-            /// The state before the first input, zeros, for `n` sequences.
+            /// The state before the first input, zeros, for `n` sequences: tensors
+            /// `(layers, n, hiddens)`, both ways twice as many layers; an LSTM has two, the hidden
+            /// state and the cell, the others one.
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -241,11 +243,12 @@ macro_rules! recurrent_layers {
             }
 
             /// The hidden states of the last layer at all times, `(t, n, hiddens)`, and the
-            /// final state of all layers, each tensor of it `(layers, n, hiddens)`; both ways,
-            /// outputs are twice as wide and there are twice as many states.
+            /// final state of all layers, each tensor of it `(layers, n, hiddens)`, of inputs
+            /// `(t, n, features)` and a state like that of `begin`; both ways, outputs are twice
+            /// as wide and there are twice as many states.
             ///
             /// # Panics
-            /// If the shapes do not fit.
+            /// If the shapes do not fit, or there is no time.
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -264,7 +267,8 @@ macro_rules! recurrent_layers {
             /// `(t, n, features) → (t, n, hiddens)`.
             ///
             /// # Panics
-            /// If the input is no batch of sequences.
+            /// If the input is no batch of sequences with as many features as the layer has
+            /// inputs, or there is no time.
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -289,6 +293,9 @@ macro_rules! recurrent_layers {
 recurrent_layers! {
     /// A plain recurrent network (Elman, 1990): `h ← tanh(x Wᵀ + b + h Uᵀ + c)`.
     ///
+    /// Sequences come time first: `(t, n, features) → (t, n, hiddens)`. All parameters start
+    /// evenly spread over ±1/√hiddens.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///
@@ -302,6 +309,9 @@ recurrent_layers! {
     /// A gated recurrent unit (Cho et al., 2014), with gates in PyTorch's order: reset,
     /// update, new.
     ///
+    /// Sequences come time first: `(t, n, features) → (t, n, hiddens)`. All parameters start
+    /// evenly spread over ±1/√hiddens.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///
@@ -312,6 +322,9 @@ recurrent_layers! {
 
     /// Long short-term memory (Hochreiter and Schmidhuber, 1997), with gates in PyTorch's
     /// order: input, forget, cell, output. The state is the hidden state and the cell.
+    ///
+    /// Sequences come time first: `(t, n, features) → (t, n, hiddens)`. All parameters start
+    /// evenly spread over ±1/√hiddens.
     ///
     /// ```
     /// use d2l::prelude::*;

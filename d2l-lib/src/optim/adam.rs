@@ -51,6 +51,9 @@ macro_rules! moments {
         impl $Name {
             /// The rule with learning rate `lr` and the usual decay of the moments.
             ///
+            /// # Panics
+            /// If a parameter is no leaf, or `lr` is negative or NaN.
+            ///
             /// ```
             #[doc = concat!("use d2l::{optim::", stringify!($Name), ", prelude::*};")]
             ///

@@ -25,6 +25,9 @@ pub struct Adagrad {
 impl Adagrad {
     /// The rule with learning rate `lr`.
     ///
+    /// # Panics
+    /// If a parameter is no leaf, or `lr` is negative or NaN.
+    ///
     /// ```
     /// use d2l::{optim::Adagrad, prelude::*};
     ///
@@ -88,6 +91,9 @@ pub struct RmsProp {
 impl RmsProp {
     /// The rule with learning rate `lr` and a memory of `gamma` = 0.99.
     ///
+    /// # Panics
+    /// If a parameter is no leaf, or `lr` is negative or NaN.
+    ///
     /// ```
     /// use d2l::{optim::RmsProp, prelude::*};
     ///
@@ -135,7 +141,7 @@ impl RmsProp {
         self
     }
 
-    /// Steps along a decaying sum of past scaled gradients.
+    /// Steps along a decaying sum of past scaled gradients; 0, so along none, at first.
     ///
     /// ```
     /// use d2l::{optim::RmsProp, prelude::*};
@@ -187,6 +193,9 @@ pub struct Adadelta {
 
 impl Adadelta {
     /// The rule with steps multiplied by `lr`, usually 1.
+    ///
+    /// # Panics
+    /// If a parameter is no leaf, or `lr` is negative or NaN.
     ///
     /// ```
     /// use d2l::{optim::Adadelta, prelude::*};

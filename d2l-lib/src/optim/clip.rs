@@ -10,6 +10,9 @@ fn gradients(parameters: &Parameters) -> impl Iterator<Item = Tensor> {
 /// Scales all gradients so that their Euclidean norm, taken together, is at most `max_norm`,
 /// and gives the norm of before.
 ///
+/// # Panics
+/// If a parameter is no leaf.
+///
 /// ```
 /// use d2l::{optim::clip_grad_norm, prelude::*};
 ///
@@ -38,6 +41,9 @@ pub fn clip_grad_norm(parameters: impl Into<Parameters>, max_norm: f64) -> f64 {
 }
 
 /// Moves all elements of the gradients that lie outside ±`max` to these bounds.
+///
+/// # Panics
+/// If a parameter is no leaf, or `max` is negative or NaN.
 ///
 /// ```
 /// use d2l::{optim::clip_grad_value, prelude::*};

@@ -27,7 +27,7 @@ impl Sgd {
     /// Plain descent with learning rate `lr`.
     ///
     /// # Panics
-    /// If a parameter is no leaf.
+    /// If a parameter is no leaf, or `lr` is negative or NaN.
     ///
     /// ```
     /// use d2l::{optim::Sgd, prelude::*};
@@ -42,7 +42,7 @@ impl Sgd {
         Sgd { memory: Memory::new(parameters.into(), lr), momentum: 0.0, nesterov: false }
     }
 
-    /// Steps along a decaying sum of past gradients.
+    /// Steps along a decaying sum of past gradients; 0, so along none, at first.
     ///
     /// ```
     /// use d2l::{optim::Sgd, prelude::*};

@@ -191,7 +191,8 @@ macro_rules! optimizer {
     ($Name:ident, $T:ident, |$optimizer:ident, $lr:ident, $steps:ident, $decay:ident| gpu $gpu:block
      $(if $condition:expr => $plain:expr, else)? $rule:block) => {
         impl $Name {
-            /// Pulls the parameters towards 0.
+            /// Pulls the parameters towards 0 in proportion to their size; 0 at first, of
+            /// `AdamW` 0.01.
             ///
             /// ```
             #[doc = concat!("use d2l::{optim::", stringify!($Name), ", prelude::*};")]

@@ -45,7 +45,7 @@ impl Tensor {
         self.curve(["erf", "erf_slope"], 0.0, libm::erf, slope)
     }
 
-    /// `x · sigmoid(x)`.
+    /// `x · sigmoid(x)` of every element.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -58,7 +58,7 @@ impl Tensor {
         self.curve(["silu", "silu_slope"], 0.0, |x| x * logistic(x), slope)
     }
 
-    /// `ln(1 + exp(x))`, without overflow.
+    /// `ln(1 + exp(x))` of every element, without overflow.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -75,7 +75,7 @@ impl Tensor {
         )
     }
 
-    /// `x` where it is positive, else `slope · x`.
+    /// Every element `x` where it is positive, else `slope · x`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -93,7 +93,7 @@ impl Tensor {
         )
     }
 
-    /// `x` where it is positive, else `exp(x) - 1`.
+    /// Every element `x` where it is positive, else `exp(x) - 1`.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -244,10 +244,10 @@ fn div(a: &Tensor, b: Value) -> Tensor {
 }
 
 impl Tensor {
-    /// Every element to the power of `exponent`, a number or a tensor.
+    /// Every element to the power of `exponent`, a number or a tensor; both broadcast.
     ///
     /// # Panics
-    /// If an integer is to be raised to a negative integer.
+    /// If the shapes do not broadcast, or an integer is to be raised to a negative integer.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -287,7 +287,8 @@ impl Tensor {
         })
     }
 
-    /// The greater of every two elements; NaN if one is.
+    /// The greater of every two elements; NaN if one is. Both broadcast; equal elements share
+    /// the gradient.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -307,7 +308,8 @@ impl Tensor {
         chosen("maximum", out, &a, &b)
     }
 
-    /// The smaller of every two elements; NaN if one is.
+    /// The smaller of every two elements; NaN if one is. Both broadcast; equal elements share
+    /// the gradient.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -327,7 +329,8 @@ impl Tensor {
         chosen("minimum", out, &a, &b)
     }
 
-    /// Elements of `a` where `condition` is true, else of `b`; all three broadcast.
+    /// Elements of `a` where `condition` is true, else of `b`; all three broadcast to the shape
+    /// of the result.
     ///
     /// # Panics
     /// If `condition` is no bool tensor, or the shapes do not broadcast.

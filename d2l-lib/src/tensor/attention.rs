@@ -22,7 +22,7 @@ impl Tensor {
     /// the query does not see the key; one that sees none gets zeros.
     ///
     /// # Panics
-    /// If the shapes do not fit, or the mask does not hold bools.
+    /// If the shapes do not fit, or the mask does not hold bools or does not broadcast.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -23,7 +23,8 @@ macro_rules! comparisons {
 }
 
 comparisons! {
-    /// Where elements are equal to those of `other`, a tensor or a number.
+    /// Where elements are equal to those of `other`, a tensor or a number: bools, in the
+    /// shape to which both broadcast.
 ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -34,7 +35,8 @@ comparisons! {
 /// assert_eq!(tensor([1.0, 2.0, 3.0]).eq(2.0).to_vec_bool(), [false, true, false]);
 /// ```
     eq: ==;
-    /// Where elements differ from those of `other`, a tensor or a number.
+    /// Where elements differ from those of `other`, a tensor or a number: bools, in the
+    /// shape to which both broadcast.
 ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -45,7 +47,8 @@ comparisons! {
 /// assert_eq!(tensor([1.0, 2.0, 3.0]).ne(2.0).to_vec_bool(), [true, false, true]);
 /// ```
     ne: !=;
-    /// Where elements are less than those of `other`, a tensor or a number.
+    /// Where elements are less than those of `other`, a tensor or a number: bools, in the
+    /// shape to which both broadcast.
 ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -56,7 +59,8 @@ comparisons! {
 /// assert_eq!(tensor([1.0, 2.0, 3.0]).lt(2.0).to_vec_bool(), [true, false, false]);
 /// ```
     lt: <;
-    /// Where elements are at most those of `other`, a tensor or a number.
+    /// Where elements are at most those of `other`, a tensor or a number: bools, in the
+    /// shape to which both broadcast.
 ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -67,7 +71,8 @@ comparisons! {
 /// assert_eq!(tensor([1.0, 2.0, 3.0]).le(2.0).to_vec_bool(), [true, true, false]);
 /// ```
     le: <=;
-    /// Where elements are greater than those of `other`, a tensor or a number.
+    /// Where elements are greater than those of `other`, a tensor or a number: bools, in the
+    /// shape to which both broadcast.
 ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -78,7 +83,8 @@ comparisons! {
 /// assert_eq!(tensor([1.0, 2.0, 3.0]).gt(2.0).to_vec_bool(), [false, false, true]);
 /// ```
     gt: >;
-    /// Where elements are at least those of `other`, a tensor or a number.
+    /// Where elements are at least those of `other`, a tensor or a number: bools, in the
+    /// shape to which both broadcast.
 ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -92,7 +98,11 @@ comparisons! {
 }
 
 impl Tensor {
-    /// Whether both have one shape and the same elements.
+    /// Whether both have one shape and the same elements, whatever their types. NaN is equal to
+    /// nothing.
+    ///
+    /// # Panics
+    /// If both have one shape and are on different devices.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -15,11 +15,12 @@ impl Tensor {
     /// Slides the kernels `weight` over the images.
     ///
     /// `(n, c, h, w) ⋆ (o, c, kh, kw) → (n, o, oh, ow)` with
-    /// `oh = (h + 2·padding[0] - kh) / stride[0] + 1`, and `bias` of shape `(o)` added. Outside
-    /// the image there are zeros.
+    /// `oh = (h + 2·padding[0] - kh) / stride[0] + 1`, rounded down, `ow` likewise, and `bias`
+    /// of shape `(o)` added. Outside the image there are zeros. Integers count as `f32`.
     ///
     /// # Panics
-    /// If the shapes do not fit, a stride is 0, or the kernel is larger than the padded image.
+    /// If the shapes do not fit, a stride is 0, or the kernel is empty or larger than the
+    /// padded image.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -80,12 +81,13 @@ impl Tensor {
 
     /// Slides the kernels `weight` over the sequences.
     ///
-    /// `(n, c, t) ⋆ (o, c, k) → (n, o, (t + 2·padding - k) / stride + 1)`, and `bias` of shape
-    /// `(o)` added. Before and after the sequence there are zeros.
+    /// `(n, c, t) ⋆ (o, c, k) → (n, o, (t + 2·padding - k) / stride + 1)`, rounded down, and
+    /// `bias` of shape `(o)` added. Before and after the sequence there are zeros. Integers
+    /// count as `f32`.
     ///
     /// # Panics
-    /// If the shapes do not fit, the stride is 0, or the kernel is longer than the padded
-    /// sequence.
+    /// If the shapes do not fit, the stride is 0, or the kernel is empty or longer than the
+    /// padded sequence.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -119,10 +121,12 @@ impl Tensor {
     /// the image adds a multiple of the kernel to the result.
     ///
     /// `(n, c, h, w) ⋆ (c, o, kh, kw) → (n, o, oh, ow)` with
-    /// `oh = (h - 1)·stride[0] - 2·padding[0] + kh`, and `bias` of shape `(o)` added.
+    /// `oh = (h - 1)·stride[0] - 2·padding[0] + kh`, `ow` likewise, and `bias` of shape `(o)`
+    /// added. Integers count as `f32`.
     ///
     /// # Panics
-    /// If the shapes do not fit, a stride is 0, or the padding takes more than there is.
+    /// If the shapes do not fit, a stride is 0, the kernel or the images are empty, or the
+    /// padding takes more than there is.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -56,7 +56,10 @@ impl ArangeBounds for Range<f32> {
 }
 
 impl Tensor {
-    /// `f32` zeros.
+    /// `f32` zeros in this shape.
+    ///
+    /// # Panics
+    /// Where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -68,7 +71,10 @@ impl Tensor {
         constant(shape.into(), DType::F32, Value::Float(0.0))
     }
 
-    /// `f32` ones.
+    /// `f32` ones in this shape.
+    ///
+    /// # Panics
+    /// Where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -80,7 +86,12 @@ impl Tensor {
         constant(shape.into(), DType::F32, Value::Float(1.0))
     }
 
-    /// One value everywhere: an `f32` tensor of a float, `i64` of an integer, else `bool`.
+    /// One value everywhere in this shape: an `f32` tensor of a float, `i64` of an integer,
+    /// `bool` of a bool, and of a tensor with one element its type.
+    ///
+    /// # Panics
+    /// Where [`Shape::new`] does, and if `value` is a tensor with more or fewer elements than
+    /// one.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -119,7 +130,7 @@ impl Tensor {
         constant_like(self, Value::Float(1.0))
     }
 
-    /// The `f32` identity matrix with `n` rows.
+    /// The `f32` identity matrix, `(n, n)`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -134,7 +145,12 @@ impl Tensor {
         })
     }
 
-    /// The numbers of a range, one apart: `0..12` gives `i64`, `0.0..12.0` gives `f32`.
+    /// The numbers of a range, one apart, in one axis: `0..12` gives `i64`, `0.0..12.0` gives
+    /// `f32`. The end is not among them.
+    ///
+    /// # Panics
+    /// If floats end one or more below their start, or are not finite. (Of integers such a
+    /// range is empty.)
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -147,10 +163,10 @@ impl Tensor {
         range.arange()
     }
 
-    /// `f32` numbers from `start` on, `step` apart, before `end`.
+    /// `f32` numbers from `start` on, `step` apart, before `end`, in one axis.
     ///
     /// # Panics
-    /// If `step` is zero or leads away from `end`.
+    /// If `step` is zero or leads away from `end`, or `start` or `end` is not finite.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -170,7 +186,8 @@ impl Tensor {
         Tensor::new(values, shape)
     }
 
-    /// `count` evenly spaced `f32` numbers from `start` to `end`, both included.
+    /// `count` evenly spaced `f32` numbers from `start` to `end`, both included, in one axis;
+    /// a single one is `start`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -188,7 +205,10 @@ impl Tensor {
         Tensor::new((0..count).map(|i| value(i) as f32).collect(), Shape::new(&[count]))
     }
 
-    /// `f32` numbers from the normal distribution with mean 0 and variance 1.
+    /// `f32` numbers from the normal distribution with mean 0 and variance 1, in this shape.
+    ///
+    /// # Panics
+    /// Where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -200,7 +220,11 @@ impl Tensor {
         Tensor::normal(0.0, 1.0, shape)
     }
 
-    /// `f32` numbers from the normal distribution.
+    /// `f32` numbers from the normal distribution with this mean and this standard deviation,
+    /// in this shape.
+    ///
+    /// # Panics
+    /// Where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -218,7 +242,10 @@ impl Tensor {
         Tensor::new(values.into_iter().map(|z| (mean + std * z) as f32).collect(), shape)
     }
 
-    /// `f32` numbers evenly spread over `[0, 1)`.
+    /// `f32` numbers evenly spread over `[0, 1)`, in this shape.
+    ///
+    /// # Panics
+    /// Where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -239,10 +266,10 @@ impl Tensor {
         })
     }
 
-    /// `i64` numbers evenly spread over `range`.
+    /// `i64` numbers evenly spread over `range`, without its end, in this shape.
     ///
     /// # Panics
-    /// If the range is empty.
+    /// If the range is empty, and where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -262,7 +289,7 @@ impl Tensor {
         Tensor::new(random::integers(shape.numel(), range.start, range.end), shape)
     }
 
-    /// The `i64` numbers `0..n` in random order.
+    /// The `i64` numbers `0..n` in random order, `(n)`.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -4,10 +4,11 @@ use super::Tensor;
 use crate::{random, shape::Shape};
 
 impl Tensor {
-    /// For every element, a probability, 1 with this probability, else 0.
+    /// For every element, a probability, 1 with this probability, else 0; the result has the
+    /// type of this tensor, of integers `f32`.
     ///
     /// # Panics
-    /// If an element is no probability.
+    /// If an element is no probability, below 0, above 1 or NaN.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -31,7 +32,7 @@ impl Tensor {
     /// weights: `(…, n) → (…, count)`, as `i64`.
     ///
     /// # Panics
-    /// If a weight is negative or not finite, or all of a row are 0.
+    /// If there is no axis, a weight is negative or not finite, or all of a row are 0.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -67,10 +68,10 @@ impl Tensor {
         Tensor::new(draws, shape).to_device(self.device())
     }
 
-    /// `f32` numbers from the exponential distribution with mean `1 / rate`.
+    /// `f32` numbers from the exponential distribution with mean `1 / rate`, in this shape.
     ///
     /// # Panics
-    /// If `rate` is not positive.
+    /// If `rate` is not positive, and where [`Shape::new`] does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -88,7 +89,8 @@ impl Tensor {
         Tensor::new(drawn.collect(), shape)
     }
 
-    /// For every element, a rate, a count from the Poisson distribution with this mean.
+    /// For every element, a rate, a count from the Poisson distribution with this mean; the
+    /// result has the type of this tensor, of integers `f32`.
     ///
     /// # Panics
     /// If an element is negative or not finite.
@@ -131,7 +133,7 @@ impl Tensor {
         Tensor::new(drawn, self.layout.shape).to_dtype(dtype).to_device(self.device())
     }
 
-    /// The slices along the first axis in random order.
+    /// The slices along the first axis in random order: a copy in the same shape.
     ///
     /// # Panics
     /// If there is no axis.

@@ -6,11 +6,13 @@ impl Tensor {
     /// Einstein's summation: `Tensor::einsum("bij,bjk->bik", &[&a, &b])`.
     ///
     /// Each operand's axes have letters. Elements whose letters agree are multiplied, and
-    /// letters that are not right of the arrow are summed over.
+    /// letters that are not right of the arrow are summed over. The result's axes are those of
+    /// the letters right of the arrow, in their order.
     ///
     /// # Panics
-    /// If the formula is none, letters and axes differ in number, a letter stands for axes of
-    /// different lengths, or is named twice in one operand.
+    /// If the formula has no arrow or not as many operands as are given, letters and axes differ
+    /// in number, a letter stands for axes of different lengths, is named twice in one operand
+    /// or right of the arrow, or stands only there.
     ///
     /// ```
     /// use d2l::prelude::*;

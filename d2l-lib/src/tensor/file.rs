@@ -88,7 +88,8 @@ impl Tensor {
         write(path, &to_npy(self).map_err(wrong)?)
     }
 
-    /// The tensor in a `.npy` file. Narrower integers become `i64`.
+    /// The tensor in a `.npy` file, in its shape and type; signed integers of fewer than 64 bits
+    /// become `i64`.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, or holds something else.
@@ -108,7 +109,7 @@ impl Tensor {
         from_npy(&bytes).map_err(wrong)
     }
 
-    /// Writes tensors with names as a safetensors file.
+    /// Writes tensors with names, of any shapes and types, as a safetensors file.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -129,7 +130,8 @@ impl Tensor {
         write(path.as_ref(), &to_safetensors(tensors))
     }
 
-    /// The tensors in a safetensors file, by name. Narrower integers become `i64`.
+    /// The tensors in a safetensors file, by name, in their shapes and types; signed integers of
+    /// fewer than 64 bits become `i64`.
     ///
     /// # Errors
     /// If the file cannot be read, is cut short, or holds something else.

@@ -153,8 +153,15 @@ impl Tensor {
     /// | `x.i(&mask)` | elements where a bool tensor is true | copy |
     /// | `x.i(&positions)` | elements at the positions in an `i64` tensor | copy |
     ///
+    /// A number takes an axis away, a range shortens it. A mask lies over one axis or several
+    /// and puts one in their place, whose length is the number of true elements; positions put
+    /// their own axes there. Several masks and tensors of positions broadcast and go through
+    /// their elements together; if their axes are not neighbours, what is put there comes first.
+    ///
     /// # Panics
-    /// If the index names more axes than there are, or elements outside.
+    /// If the index names more axes than there are, or elements outside; if a range ends before
+    /// its start or beyond the axis; if a mask has another shape than the axes it lies over, or
+    /// positions are floats or do not broadcast.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -191,8 +198,8 @@ impl Tensor {
     /// that [`i`](Tensor::i) would read.
     ///
     /// # Panics
-    /// Where `i` does, and if the shape of `value` does not fit, or a gradient would have to
-    /// flow through the write.
+    /// Where `i` does, and if `value` does not broadcast to the shape of the part, or a gradient
+    /// would have to flow through the write.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -219,7 +226,7 @@ impl Tensor {
     }
 
     /// The positions of the elements that are not 0, one row for each, one column for each
-    /// axis.
+    /// axis: `i64`, `(count, axes)`.
     ///
     /// ```
     /// use d2l::prelude::*;

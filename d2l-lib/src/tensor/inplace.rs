@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Tensor {
-    /// Writes `value` everywhere.
+    /// Writes `value`, a number or a tensor, everywhere: it broadcasts and is converted.
     ///
     /// # Panics
-    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
-    /// to flow through the write.
+    /// If the values do not broadcast into this shape, a gradient would have to flow through the
+    /// write, or this tensor is expanded, so that several elements are one in memory.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -36,8 +36,7 @@ impl Tensor {
     /// Takes over the elements of `source`, which broadcasts and is converted.
     ///
     /// # Panics
-    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
-    /// to flow through the write.
+    /// Where [`fill_`](Tensor::fill_) does.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -51,11 +50,11 @@ impl Tensor {
         self.write("copy_", source.into());
     }
 
-    /// Adds `other`, a tensor or a number, which broadcasts.
+    /// Adds `other`, a tensor or a number, which broadcasts to this shape.
     ///
     /// # Panics
-    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
-    /// to flow through the write.
+    /// Where [`fill_`](Tensor::fill_) does, and if the results do not fit into this type:
+    /// those of floats into integers, or any into bools.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -72,11 +71,11 @@ impl Tensor {
         }
     }
 
-    /// Subtracts `other`, a tensor or a number, which broadcasts.
+    /// Subtracts `other`, a tensor or a number, which broadcasts to this shape.
     ///
     /// # Panics
-    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
-    /// to flow through the write.
+    /// Where [`fill_`](Tensor::fill_) does, and if the results do not fit into this type:
+    /// those of floats into integers, or any into bools.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -93,11 +92,11 @@ impl Tensor {
         }
     }
 
-    /// Multiplies by `other`, a tensor or a number, which broadcasts.
+    /// Multiplies by `other`, a tensor or a number, which broadcasts to this shape.
     ///
     /// # Panics
-    /// If the values do not broadcast into this shape or fit into its type, or a gradient would have
-    /// to flow through the write.
+    /// Where [`fill_`](Tensor::fill_) does, and if the results do not fit into this type:
+    /// those of floats into integers, or any into bools.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -114,10 +113,11 @@ impl Tensor {
         }
     }
 
-    /// Divides by `other`, a tensor or a number, which broadcasts.
+    /// Divides by `other`, a tensor or a number, which broadcasts to this shape.
     ///
     /// # Panics
-    /// If this is no float tensor: integers cannot hold the quotients.
+    /// Where [`fill_`](Tensor::fill_) does, and if this is no float tensor: integers cannot
+    /// hold the quotients.
     ///
     /// ```
     /// use d2l::prelude::*;

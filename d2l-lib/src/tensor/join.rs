@@ -3,10 +3,11 @@
 use super::Tensor;
 
 impl Tensor {
-    /// `parts` views of equal length along `axis`; the last may be shorter.
+    /// Views of equal length along `axis`, at most `parts`; the last may be shorter. Of an
+    /// axis of length 0 there is none.
     ///
     /// # Panics
-    /// If there are to be no parts.
+    /// If there is no such axis, or there are to be no parts.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -21,7 +22,8 @@ impl Tensor {
         self.split(length.div_ceil(parts).max(1), axis)
     }
 
-    /// The elements `times` times, one copy behind the other along `axis`.
+    /// The elements `times` times, one copy behind the other along `axis`, which gets `times`
+    /// its length.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -38,7 +40,8 @@ impl Tensor {
         self.index_select(axis, &crate::tensor(at))
     }
 
-    /// Every slice along `axis` `times` times, copies side by side.
+    /// Every slice along `axis` `times` times, copies side by side; the axis gets `times` its
+    /// length.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -55,7 +58,7 @@ impl Tensor {
         self.index_select(axis, &crate::tensor(at))
     }
 
-    /// The slices along `axis` in reverse order.
+    /// The slices along `axis` in reverse order: a copy in the same shape.
     ///
     /// # Panics
     /// If there is no such axis.

@@ -15,7 +15,7 @@ impl Tensor {
     /// right as one column, and the result has no such axis.
     ///
     /// # Panics
-    /// If the inner lengths differ, or the leading axes do not broadcast.
+    /// If one has no axes, the inner lengths differ, or the leading axes do not broadcast.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -28,7 +28,7 @@ impl Tensor {
         product("matmul", self, rhs)
     }
 
-    /// The product of two matrices.
+    /// The product of two matrices: `(m, k) × (k, n) → (m, n)`.
     ///
     /// # Panics
     /// If one is no matrix, or the inner lengths differ.
@@ -45,10 +45,10 @@ impl Tensor {
         product("mm", self, rhs)
     }
 
-    /// The product of this matrix and a vector.
+    /// The product of this matrix and a vector: `(m, k) × (k) → (m)`.
     ///
     /// # Panics
-    /// If the shapes are not `[m, k]` and `[k]`.
+    /// If the shapes are not `(m, k)` and `(k)`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -78,7 +78,7 @@ impl Tensor {
         product("dot", self, rhs)
     }
 
-    /// The outer product of two vectors: `[m]` and `[n]` give `[m, n]`.
+    /// The outer product of two vectors: `(m)` and `(n)` give `(m, n)`.
     ///
     /// # Panics
     /// If one is no vector.
@@ -97,6 +97,7 @@ impl Tensor {
     /// An affine map of the last axis: `x · weightᵀ + bias`.
     ///
     /// `(…, k)` with `weight` of shape `(n, k)` and `bias` of shape `(n)` gives `(…, n)`.
+    /// Integers count as `f32`.
     ///
     /// # Panics
     /// If the shapes do not fit.

@@ -43,7 +43,7 @@ pub use index::{AxisIndex, Index};
 pub use nested::{IntoTensor, tensor, tensor_f64};
 pub use sort::Order;
 
-/// An array with any number of axes and elements of one type.
+/// An array with up to eight axes and elements of one type.
 ///
 /// A tensor is a handle: cloning it, slicing it or transposing it copies no elements, and
 /// a write through one handle is seen through the others, as in PyTorch.
@@ -233,7 +233,8 @@ impl Tensor {
         crate::autograd::record_across(out, self)
     }
 
-    /// Whether both are looks at the same memory, so that writing one can change the other.
+    /// Whether both are looks at the same memory, whatever their shapes, so that writing one can
+    /// change the other.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -322,7 +323,8 @@ impl Tensor {
         self.elements(|value| value as i64, |value| value)
     }
 
-    /// The elements, row after row, as `u8`; of floats the whole part.
+    /// The elements, row after row, as `u8`; of floats the whole part, at least 0 and at most
+    /// 255, of integers the remainder by 256.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -395,7 +397,7 @@ impl Tensor {
         out
     }
 
-    /// A copy as an `ndarray` of the elements' own type.
+    /// A copy as an `ndarray` of this shape and of the elements' own type.
     ///
     /// # Panics
     /// If `T` is not the type of the elements.
@@ -412,9 +414,9 @@ impl Tensor {
             .expect("as many elements as the shape says")
     }
 
-    /// What `look` makes of this tensor's elements as an `ndarray` in their own type, where they
-    /// are in memory; only those of an expanded tensor are copied. Writes to the tensor
-    /// meanwhile do not show.
+    /// What `look` makes of this tensor's elements as an `ndarray` of this shape in their own
+    /// type, where they are in memory; only those of an expanded tensor are copied. Writes to
+    /// the tensor meanwhile do not show.
     ///
     /// # Panics
     /// If `T` is not the type of the elements.
@@ -448,6 +450,9 @@ impl Tensor {
     /// The tensor with the elements of an `ndarray`, in its shape; not copied if they lie row
     /// after row from the start of the array's memory.
     ///
+    /// # Panics
+    /// If the array has more than eight axes.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///
@@ -477,6 +482,9 @@ impl Tensor {
 
     /// The tensor with the elements of an `ndarray`, in its shape.
     ///
+    /// # Panics
+    /// If the array has more than eight axes.
+    ///
     /// ```
     /// use d2l::prelude::*;
     ///
@@ -490,9 +498,10 @@ impl Tensor {
         Tensor::new(array.iter().copied().collect(), Shape::new(array.shape()))
     }
 
-    /// The same numbers in another type; floats become whole numbers by dropping what is
-    /// after the point, and narrower floats by rounding to the nearest, ties to the even one.
-    /// The same tensor if the type is already `dtype`.
+    /// The same numbers in the same shape in another type; floats become whole numbers by
+    /// dropping what is after the point, narrower floats by rounding to the nearest, ties to
+    /// the even one, and bools by whether they differ from 0. The same tensor if the type is
+    /// already `dtype`.
     ///
     /// ```
     /// use d2l::prelude::*;

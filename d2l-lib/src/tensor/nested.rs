@@ -95,12 +95,13 @@ sequence! {
     [T: IntoTensor<F>] &Vec<T>;
 }
 
-/// The tensor with these elements: a number, or nested arrays, vectors or slices.
+/// The tensor with these elements: a number, or nested arrays, vectors or slices, an axis for
+/// each level.
 ///
 /// Floats make an `f32` tensor, integers `i64` (but `u8` stays), and bools `bool`.
 ///
 /// # Panics
-/// If rows differ in length.
+/// If rows differ in length, or there are more than eight levels.
 ///
 /// ```
 /// use d2l::prelude::*;
@@ -116,6 +117,9 @@ pub fn tensor<T: IntoTensor<f32>>(values: T) -> Tensor {
 }
 
 /// The `f64` tensor with these elements: like [`tensor`], with 64-bit floats.
+///
+/// # Panics
+/// Where [`tensor`] does.
 ///
 /// ```
 /// use d2l::prelude::*;

@@ -15,7 +15,8 @@ impl Tensor {
     /// Every part over the last axes, of shape `shape`, shifted and scaled to mean 0 and
     /// variance 1, then multiplied by `weight` and shifted by `bias`, both of shape `shape`.
     ///
-    /// `eps` is added to the variance, so that equal elements give 0.
+    /// `(…, shape)` gives a tensor of the same shape. `eps` is added to the variance, so that
+    /// equal elements give 0.
     ///
     /// # Panics
     /// If the last axes, `weight` and `bias` do not have the shape `shape`.
@@ -37,9 +38,11 @@ impl Tensor {
         layer_norm(self, shape.into(), weight, bias, eps)
     }
 
-    /// Every channel (axis 1) shifted and scaled to mean 0 and variance 1 over the batch,
+    /// Every channel (axis 1) shifted and scaled to mean 0 and variance 1 over all other axes,
     /// then multiplied by its element of `weight` and shifted by that of `bias`; with the
     /// mean and the (biased) variance of each channel, which are constants.
+    ///
+    /// `(n, c, …)` gives `(n, c, …)`, `(c)` and `(c)`. `eps` is added to the variance.
     ///
     /// # Panics
     /// If there are fewer than two axes, or `weight` or `bias` have another shape than

@@ -16,11 +16,12 @@ use crate::{
 
 impl Tensor {
     /// Along `axis`, the elements at the positions in `index`: for `axis` 1,
-    /// `out[i, j] = x[i, index[i, j]]`. The result has the shape of `index`.
+    /// `out[i, j] = x[i, index[i, j]]`. The result has the shape of `index`. Negative
+    /// positions count from the end.
     ///
     /// # Panics
-    /// If `index` holds no integers, has other axes, is longer along another axis, or names
-    /// a position outside.
+    /// If there is no such axis, or `index` holds no integers, has more or fewer axes, is
+    /// longer along another axis, or names a position outside.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -50,8 +51,9 @@ impl Tensor {
         })
     }
 
-    /// A copy to which `source` is added along `axis`, at the positions in `index`, which
-    /// may repeat: for `axis` 1, `out[i, index[i, j]] += source[i, j]`.
+    /// A copy, of this shape and type, to which `source` is added along `axis`, at the
+    /// positions in `index`, which may repeat: for `axis` 1,
+    /// `out[i, index[i, j]] += source[i, j]`.
     ///
     /// # Panics
     /// Where [`gather`](Tensor::gather) does, and if the shapes of `source` and `index`
@@ -86,10 +88,12 @@ impl Tensor {
         })
     }
 
-    /// The slices along `axis` at the positions in `index`, a vector of integers.
+    /// The slices along `axis` at the positions in `index`, a vector of integers: `axis` gets
+    /// the length of `index`. Negative positions count from the end.
     ///
     /// # Panics
-    /// If `index` is no vector of integers, or names a position outside.
+    /// If there is no such axis, or `index` is no vector of integers or names a position
+    /// outside. (Positions on a GPU are not looked at: those outside give NaN, or integers 0.)
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -115,10 +119,11 @@ impl Tensor {
 
     /// Rows of a table by number: from a table `(rows, …)` and integers of any shape `(…)`,
     /// the tensor `(…, …)` with a row for each integer. The gradient adds up over repeated
-    /// rows.
+    /// rows. Negative numbers count from the end.
     ///
     /// # Panics
-    /// If a number is no row.
+    /// If the table has no axis, or `index` holds no integers or one that is no row. (Numbers
+    /// on a GPU are not looked at: those of no row give NaN, or integers 0.)
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -216,10 +221,11 @@ impl Tensor {
         places
     }
 
-    /// Integers as rows of zeros with a single one: `(…) → (…, classes)`, as `f32`.
+    /// Integers as rows of zeros with a single one: `(…) → (…, classes)`, as `f32`. Negative
+    /// numbers count from the last class.
     ///
     /// # Panics
-    /// If a number is no class.
+    /// If this tensor holds no integers, or one that is no class.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -240,7 +246,8 @@ impl Tensor {
         Tensor::new(out, shape).to_device(self.device())
     }
 
-    /// `value` where `mask` is true, else the elements of this tensor; both broadcast.
+    /// `value` where `mask` is true, else the elements of this tensor; all broadcast to the
+    /// shape of the result.
     ///
     /// # Panics
     /// If `mask` is no bool tensor, or the shapes do not broadcast.
@@ -268,8 +275,8 @@ impl Tensor {
         Tensor::where_(mask, value, self)
     }
 
-    /// The lower triangle of matrices, zeros elsewhere: the elements at most `diagonal`
-    /// columns right of the main diagonal.
+    /// The lower triangle of matrices `(…, rows, columns)`, zeros elsewhere: the elements at
+    /// most `diagonal` columns right of the main diagonal.
     ///
     /// # Panics
     /// If there are less than two axes.
@@ -284,8 +291,8 @@ impl Tensor {
         self.triangle("tril", |row, column| column <= row + diagonal)
     }
 
-    /// The upper triangle of matrices, zeros elsewhere: the elements from `diagonal` columns
-    /// right of the main diagonal on.
+    /// The upper triangle of matrices `(…, rows, columns)`, zeros elsewhere: the elements from
+    /// `diagonal` columns right of the main diagonal on.
     ///
     /// # Panics
     /// If there are less than two axes.

@@ -201,10 +201,11 @@ impl Tensor {
         x.gt(zero.clone()).to_dtype(x.dtype()) - x.lt(zero).to_dtype(x.dtype())
     }
 
-    /// Every element, or the nearer of `low` and `high` where it lies outside.
+    /// Every element, or the nearer of `low` and `high` where it lies outside; of integers the
+    /// whole parts of both count.
     ///
     /// # Panics
-    /// If `low` is greater than `high`.
+    /// If `low` is greater than `high`, or one is NaN.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -19,8 +19,8 @@ impl Tensor {
     /// one.
     ///
     /// `(n, c, h, w) → (n, c, oh, ow)` with
-    /// `oh = (h + 2·padding[0] - kernel[0]) / stride[0] + 1`. What lies outside the image is
-    /// never chosen; of equal elements the first gets the gradient.
+    /// `oh = (h + 2·padding[0] - kernel[0]) / stride[0] + 1`, rounded down, `ow` likewise. What
+    /// lies outside the image is never chosen; of equal elements the first gets the gradient.
     ///
     /// # Panics
     /// If this is no float tensor with four axes, the window does not fit, a stride is 0, or
@@ -90,7 +90,7 @@ impl Tensor {
     /// The mean under a window that slides over every channel; zeros outside the image count.
     ///
     /// `(n, c, h, w) → (n, c, oh, ow)` with
-    /// `oh = (h + 2·padding[0] - kernel[0]) / stride[0] + 1`.
+    /// `oh = (h + 2·padding[0] - kernel[0]) / stride[0] + 1`, rounded down, `ow` likewise.
     ///
     /// # Panics
     /// If this is no float tensor with four axes, the window does not fit, a stride is 0, or

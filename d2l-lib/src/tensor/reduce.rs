@@ -25,10 +25,18 @@ enum Reduced {
 use Reduced::{Go, StayWithLengthOne};
 
 macro_rules! over_axes {
-    ($($what:literal: $name:ident = $all:literal, $axis:ident = $rows:literal, $keepdim:ident;)*) => {
+    ($($what:literal: $name:ident = $all:literal, $axis:ident = $rows:literal, $keepdim:ident, $also:literal
+       $(, panics $empty:literal)?;)*) => {
         impl Tensor {$(
             #[doc = concat!("The ", $what, " all elements: a tensor without axes.")]
             ///
+            #[doc = $also]
+            ///
+            $(
+            #[doc = "# Panics"]
+            #[doc = $empty]
+            ///
+            )?
             /// ```
             /// use d2l::prelude::*;
             ///
@@ -42,8 +50,11 @@ macro_rules! over_axes {
 
             #[doc = concat!("The ", $what, " the elements along one axis or several, which go.")]
             ///
+            #[doc = $also]
+            ///
             /// # Panics
             /// If an axis is not there, or named twice.
+            $(#[doc = $empty])?
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -59,8 +70,11 @@ macro_rules! over_axes {
             #[doc = concat!("The ", $what, " the elements along one axis or several, which stay \
                              with length 1.")]
             ///
+            #[doc = $also]
+            ///
             /// # Panics
             /// If an axis is not there, or named twice.
+            $(#[doc = $empty])?
             ///
             /// ```
             /// use d2l::prelude::*;
@@ -78,12 +92,20 @@ macro_rules! over_axes {
 }
 
 over_axes! {
-    "sum of": sum = "16.0", sum_axis = "[4.0, 12.0]", sum_keepdim;
-    "mean of": mean = "4.0", mean_axis = "[2.0, 6.0]", mean_keepdim;
-    "greatest of": max = "7.0", max_axis = "[3.0, 7.0]", max_keepdim;
-    "least of": min = "1.0", min_axis = "[1.0, 5.0]", min_keepdim;
-    "variance (with `n - 1`) of": var = "6.666_667", var_axis = "[2.0, 2.0]", var_keepdim;
-    "standard deviation (with `n - 1`) of": std = "2.581_989", std_axis = "[1.414_213_6, 1.414_213_6]", std_keepdim;
+    "sum of": sum = "16.0", sum_axis = "[4.0, 12.0]", sum_keepdim,
+        "Of no elements it is 0; of integers and bools it is `i64`.";
+    "mean of": mean = "4.0", mean_axis = "[2.0, 6.0]", mean_keepdim,
+        "Of no elements it is NaN; of integers and bools it is `f32`.";
+    "greatest of": max = "7.0", max_axis = "[3.0, 7.0]", max_keepdim,
+        "It is NaN if one is; of bools it is a `u8`. Equal ones share the gradient.",
+        panics "If there is no element to choose from.";
+    "least of": min = "1.0", min_axis = "[1.0, 5.0]", min_keepdim,
+        "It is NaN if one is; of bools it is a `u8`. Equal ones share the gradient.",
+        panics "If there is no element to choose from.";
+    "variance (with `n - 1`) of": var = "6.666_667", var_axis = "[2.0, 2.0]", var_keepdim,
+        "Of fewer than two elements it is NaN; of integers and bools it is `f32`.";
+    "standard deviation (with `n - 1`) of": std = "2.581_989", std_axis = "[1.414_213_6, 1.414_213_6]", std_keepdim,
+        "Of fewer than two elements it is NaN; of integers and bools it is `f32`.";
 }
 
 /// `out`, whose reduced axes have length 1, as the caller wants it.
@@ -231,10 +253,11 @@ fn extreme(
 }
 
 impl Tensor {
-    /// The position of the greatest element along `axis` (the first of equal ones).
+    /// The position of the greatest element along `axis` (the first of equal ones), as `i64`,
+    /// in this shape without that axis. NaN counts as the greatest.
     ///
     /// # Panics
-    /// If the axis has length 0.
+    /// If there is no such axis, or it has length 0.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -253,10 +276,11 @@ impl Tensor {
         })
     }
 
-    /// The position of the least element along `axis` (the first of equal ones).
+    /// The position of the least element along `axis` (the first of equal ones), as `i64`, in
+    /// this shape without that axis. NaN counts as the least.
     ///
     /// # Panics
-    /// If the axis has length 0.
+    /// If there is no such axis, or it has length 0.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -292,7 +316,7 @@ impl Tensor {
         found.to_device(self.device())
     }
 
-    /// Running sums along `axis`.
+    /// Running sums along `axis`, in this shape; of integers and bools as `i64`.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -316,7 +340,7 @@ impl Tensor {
         })
     }
 
-    /// The Euclidean norm of all elements, whatever the shape.
+    /// The Euclidean norm of all elements, whatever the shape: a tensor without axes.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -329,10 +353,10 @@ impl Tensor {
     }
 
     /// The *p*-norm of all elements: `(Σ |x|ᵖ)^(1/p)`, and for infinite `p` the greatest
-    /// absolute value.
+    /// absolute value; a tensor without axes.
     ///
     /// # Panics
-    /// If `p` is not positive.
+    /// If `p` is not positive, or is infinite and there are no elements.
     ///
     /// ```
     /// use d2l::prelude::*;

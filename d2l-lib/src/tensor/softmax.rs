@@ -19,7 +19,7 @@ enum Rows {
 
 impl Tensor {
     /// Numbers between 0 and 1 that add up to 1 along `axis`: `exp(x) / Σ exp(x)`, without
-    /// overflow.
+    /// overflow, in this shape; of integers as `f32`.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -35,8 +35,8 @@ impl Tensor {
         self.by_rows("softmax", axis, Rows::Softmax)
     }
 
-    /// The logarithm of [`softmax`](Tensor::softmax), computed without losing small
-    /// probabilities.
+    /// The logarithm of [`softmax`](Tensor::softmax), in this shape, computed without losing
+    /// small probabilities.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -122,7 +122,8 @@ impl Tensor {
     /// `(n, c)` and integer targets `(n)` give a tensor without axes.
     ///
     /// # Panics
-    /// If the shapes do not fit, or a target is no class.
+    /// If the shapes do not fit, or the targets are floats or one is no class. (Targets on a GPU
+    /// are not looked at: one that is no class makes the loss NaN.)
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -35,7 +35,8 @@ fn matrix(values: Vec<f64>, shape: &[usize], like: &Tensor) -> Tensor {
 }
 
 impl Tensor {
-    /// The `x` with `self · x = b`: `(n, n)` and `(n)` or `(n, m)` give the shape of `b`.
+    /// The `x` with `self · x = b`: `(n, n)` and `(n)` or `(n, m)` give the shape of `b`; of
+    /// integers as `f32`.
     ///
     /// # Panics
     /// If the shapes do not fit, or the matrix is singular.
@@ -75,7 +76,7 @@ impl Tensor {
         })
     }
 
-    /// The inverse of a square matrix.
+    /// The inverse of a square matrix, `(n, n) → (n, n)`.
     ///
     /// # Panics
     /// If this is no square matrix, or singular.
@@ -94,10 +95,10 @@ impl Tensor {
     }
 
     /// The lower triangular `l` with `l · lᵀ` equal to this symmetric matrix, of which only
-    /// the lower triangle is read. No gradient flows.
+    /// the lower triangle is read: `(n, n) → (n, n)`. No gradient flows.
     ///
     /// # Panics
-    /// If this is no square matrix, or not positive definite.
+    /// If this is no square matrix, or not positive definite, or a gradient would have to flow.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -126,11 +127,11 @@ impl Tensor {
         matrix(l, &[n, n], self)
     }
 
-    /// The eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns.
-    /// Only the lower triangle is read. No gradient flows.
+    /// The eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns:
+    /// `(n, n)` gives `(n)` and `(n, n)`. Only the lower triangle is read. No gradient flows.
     ///
     /// # Panics
-    /// If this is no square matrix, or holds NaN or infinity.
+    /// If this is no square matrix, or holds NaN or infinity, or a gradient would have to flow.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -188,12 +189,12 @@ impl Tensor {
         (matrix(values, &[n], self), matrix(sorted, &[n, n], self))
     }
 
-    /// The singular value decomposition of a matrix `(m, n)`: `(u, s, vt)` with
-    /// `u · diag(s) · vt` equal to it, `s` descending, of length `min(m, n)`. No gradient
-    /// flows.
+    /// The singular value decomposition of a matrix `(m, n)`: `u`, `(m, k)`, `s`, `(k)`, and
+    /// `vt`, `(k, n)`, with `u · diag(s) · vt` equal to it, `s` descending and `k` the lesser of
+    /// `m` and `n`. No gradient flows.
     ///
     /// # Panics
-    /// If this is no matrix, or holds NaN or infinity.
+    /// If this is no matrix, or holds NaN or infinity, or a gradient would have to flow.
     ///
     /// ```
     /// use d2l::prelude::*;

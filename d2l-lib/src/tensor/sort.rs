@@ -26,7 +26,7 @@ pub enum Order {
 }
 
 impl Tensor {
-    /// The elements along `axis` in ascending order. NaN counts as the greatest.
+    /// The elements along `axis` in ascending order, in this shape. NaN counts as the greatest.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -41,8 +41,8 @@ impl Tensor {
         self.gather(axis, &self.ranked("sort", axis, None, Order::Ascending))
     }
 
-    /// The positions that put the elements along `axis` in order; equal ones stay as they
-    /// are.
+    /// The positions that put the elements along `axis` in order, as `i64`, in this shape;
+    /// equal ones stay as they are.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -58,10 +58,11 @@ impl Tensor {
         self.ranked("argsort", axis, None, order)
     }
 
-    /// The `k` greatest elements along `axis`, greatest first, and their positions.
+    /// The `k` greatest elements along `axis`, greatest first, and their positions, as `i64`:
+    /// both in this shape with length `k` along `axis`. NaN counts as the greatest.
     ///
     /// # Panics
-    /// If the axis is shorter.
+    /// If there is no such axis, or it is shorter.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -104,7 +105,8 @@ impl Tensor {
         ranks.to_device(self.device())
     }
 
-    /// The different elements in ascending order, and how often each is there.
+    /// The different elements in ascending order, and how often each is there, as `i64`: both
+    /// in one axis, whatever the shape.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -134,10 +136,11 @@ impl Tensor {
         })
     }
 
-    /// How often each of `0..length` is among these integers.
+    /// How often each of `0..length` is among these integers, whatever the shape: `i64`,
+    /// `(length)`.
     ///
     /// # Panics
-    /// If one is negative or `length` or more.
+    /// If this tensor holds no integers, or one that is negative or `length` or more.
     ///
     /// ```
     /// use d2l::prelude::*;

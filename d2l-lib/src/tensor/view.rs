@@ -33,7 +33,7 @@ impl Tensor {
     /// found. A view where the layout in memory allows, else a copy.
     ///
     /// # Panics
-    /// If the shape has another number of elements.
+    /// If the shape has another number of elements, or more than one `-1`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -58,7 +58,8 @@ impl Tensor {
         })
     }
 
-    /// The elements in one axis.
+    /// The elements, row after row, in one axis: a view where the layout in memory allows, else
+    /// a copy.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -71,7 +72,8 @@ impl Tensor {
         self.reshape_to(Shape::new(&[self.numel()]))
     }
 
-    /// This tensor if its elements lie row after row in memory, else such a copy.
+    /// This tensor if its elements lie row after row in memory, else such a copy, of the same
+    /// shape.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -87,7 +89,7 @@ impl Tensor {
         self.copy()
     }
 
-    /// The same elements in storage of their own.
+    /// The same elements, in the same shape, in storage of their own.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -102,10 +104,11 @@ impl Tensor {
         record("copy", copy(self), &[self], |tape, _| tape.edge(self, || Tensor::clone))
     }
 
-    /// The transpose: a view with the last two axes exchanged.
+    /// The transpose of a matrix, `(m, n) → (n, m)`: a view with both axes exchanged. With one
+    /// axis or none there is nothing to exchange.
     ///
     /// # Panics
-    /// If there are not exactly two axes (or one: then there is nothing to exchange).
+    /// If there are more than two axes.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -145,7 +148,7 @@ impl Tensor {
     /// A view whose axes are those of this tensor in another order.
     ///
     /// # Panics
-    /// If `order` does not name every axis once.
+    /// If `order` does not name every axis once; here none counts from the end.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -174,7 +177,7 @@ impl Tensor {
         self.view("permute", self.layout.permute(order), move |g| g.permute_to(&back))
     }
 
-    /// A view without the axis, which must have length 1 (else the tensor as it is).
+    /// A view without the axis, if that has length 1; else the tensor as it is.
     ///
     /// # Panics
     /// If there is no such axis.
@@ -199,7 +202,7 @@ impl Tensor {
     /// of the new shape.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such place, or there are eight axes already.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -218,7 +221,7 @@ impl Tensor {
     /// length. No element is copied: all repetitions are the same memory.
     ///
     /// # Panics
-    /// If the shape does not broadcast to this one.
+    /// If this shape does not broadcast to `shape`.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -254,10 +257,10 @@ impl Tensor {
         self.view("expand", layout, move |g| unbroadcast(g, from, dtype))
     }
 
-    /// A view of `length` elements of `axis`, from `start` on.
+    /// A view of `length` elements of `axis`, from `start` on; the other axes stay.
     ///
     /// # Panics
-    /// If the axis is shorter.
+    /// If there is no such axis, or it is shorter.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -289,10 +292,11 @@ impl Tensor {
         })
     }
 
-    /// Views of `size` elements along `axis` each; the last may be shorter.
+    /// Views of `size` elements along `axis` each; the last may be shorter. Of an axis of
+    /// length 0 there is none.
     ///
     /// # Panics
-    /// If `size` is 0.
+    /// If there is no such axis, or `size` is 0.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -327,10 +331,10 @@ impl Tensor {
         (0..self.shape()[axis]).map(at).collect()
     }
 
-    /// The tensors one behind the other along `axis`.
+    /// The tensors one behind the other along `axis`, in the widest of their types.
     ///
     /// # Panics
-    /// If there are none, or their other axes differ in length.
+    /// If there are none, there is no such axis, or their other axes differ in length.
     ///
     /// ```
     /// use d2l::prelude::*;
@@ -379,10 +383,12 @@ impl Tensor {
         })
     }
 
-    /// The tensors, all of one shape, side by side along a new axis.
+    /// The tensors, all of one shape, side by side along a new axis, in the widest of their
+    /// types; `axis` is its place in the new shape.
     ///
     /// # Panics
-    /// If there are none, or their shapes differ.
+    /// If there are none, their shapes differ, there is no such place, or they have eight axes
+    /// already.
     ///
     /// ```
     /// use d2l::prelude::*;

@@ -90,6 +90,12 @@ impl Device {
     }
 
     /// How many GPUs this machine has, 0 if none can be used.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(Device::cuda(Device::cuda_count()).is_err(), "they are counted from 0");
+    /// ```
     pub fn cuda_count() -> usize {
         slots().map_or(0, <[_]>::len)
     }
@@ -97,7 +103,14 @@ impl Device {
     /// Waits until everything that was asked of this device is done; the processor always is.
     ///
     /// # Errors
-    /// If something of it failed.
+    /// If something of it failed, or there is no such device.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let y = Tensor::ones([2, 3]).to_device(d2l::try_gpu(0)) + 1.0;
+    /// assert!(y.device().synchronize().is_ok());
+    /// ```
     pub fn synchronize(self) -> Result<(), CudaError> {
         match self {
             Device::Cpu => Ok(()),
@@ -109,6 +122,12 @@ impl Device {
     ///
     /// # Errors
     /// If there is no such device.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(Device::Cpu.name().is_ok_and(|name| name == "cpu"));
+    /// ```
     pub fn name(self) -> Result<String, CudaError> {
         match self {
             Device::Cpu => Ok("cpu".to_owned()),
@@ -116,8 +135,14 @@ impl Device {
         }
     }
 
-    /// How much of a GPU's memory the tensors of this process use; nothing is known of the
-    /// processor's.
+    /// How much of a GPU's memory the tensors of this process use, in bytes; nothing is known of
+    /// the processor's.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(Device::Cpu.memory().is_none());
+    /// ```
     pub fn memory(self) -> Option<Figures> {
         match self {
             Device::Cpu => None,
@@ -125,7 +150,14 @@ impl Device {
         }
     }
 
-    /// How many bytes of a GPU's memory are free, of all processes, and how many it has.
+    /// How many bytes of a GPU's memory are free, of all processes, and how many it has; nothing
+    /// is known of the processor's.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(d2l::try_gpu(0).free_memory().is_none_or(|(free, total)| free <= total));
+    /// ```
     pub fn free_memory(self) -> Option<(usize, usize)> {
         match self {
             Device::Cpu => None,
@@ -137,6 +169,15 @@ impl Device {
     }
 
     /// Gives back to the driver what is kept for tensors to come.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let gpu = d2l::try_gpu(0);
+    /// drop(Tensor::ones([1000]).to_device(gpu));
+    /// gpu.release_kept_memory();
+    /// assert_eq!(Tensor::ones([1000]).to_device(gpu).sum().item(), 1000.0);
+    /// ```
     pub fn release_kept_memory(self) {
         if let Device::Cuda(index) = self
             && let Ok(gpu) = gpu(index)
@@ -159,6 +200,14 @@ pub fn try_gpu(index: usize) -> Device {
 }
 
 /// All GPUs that can be used; if there are none, the processor.
+///
+/// ```
+/// use d2l::prelude::*;
+///
+/// for device in d2l::try_all_gpus() {
+///     assert_eq!(Tensor::ones([2]).to_device(device).device(), device);
+/// }
+/// ```
 pub fn try_all_gpus() -> Vec<Device> {
     let gpus = (0..Device::cuda_count()).filter_map(|i| Device::cuda(i).ok());
     let gpus: Vec<Device> = gpus.collect();
