@@ -1,6 +1,10 @@
 //! Shapes, axes and the broadcasting rule: arithmetic on lengths, no tensors.
 
-use std::{fmt, ops::Deref};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
 
 /// The largest number of axes a tensor can have.
 pub(crate) const MAX_NDIM: usize = 8;
@@ -18,7 +22,7 @@ pub(crate) const MAX_NDIM: usize = 8;
 /// assert_eq!(Tensor::zeros(vec![4]).shape(), [4]);
 /// assert_eq!(Tensor::zeros([]).ndim(), 0);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 pub struct Shape {
     ndim: u8,
     lengths: [usize; MAX_NDIM],
@@ -97,6 +101,22 @@ impl Deref for Shape {
 
     fn deref(&self) -> &[usize] {
         &self.lengths[..usize::from(self.ndim)]
+    }
+}
+
+// Few shapes have all the axes there is room for: lengths are compared one by one.
+impl PartialEq for Shape {
+    #[inline]
+    fn eq(&self, other: &Shape) -> bool {
+        self.ndim == other.ndim && self.iter().zip(other.iter()).all(|(a, b)| a == b)
+    }
+}
+
+impl Eq for Shape {}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
     }
 }
 

@@ -131,8 +131,23 @@ impl Joint {
 ///
 /// What the closures keep must be outside the graph ([`Tensor::saved`]), else a result that
 /// keeps itself would never be freed.
+#[inline]
 #[track_caller]
 pub(crate) fn record(
+    op: &'static str,
+    output: Tensor,
+    inputs: &[&Tensor],
+    edges: impl FnOnce(&mut Tape, &Tensor),
+) -> Tensor {
+    // By far the most frequent case outside of training, and nothing is to be done.
+    if inputs.iter().all(|input| input.node.is_none() && input.storage.is_host()) {
+        return output;
+    }
+    record_or_settle(op, output, inputs, edges)
+}
+
+#[track_caller]
+fn record_or_settle(
     op: &'static str,
     output: Tensor,
     inputs: &[&Tensor],
