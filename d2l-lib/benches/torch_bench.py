@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from torch_models import Encoder, LanguageModel, Residual, Transformer
+
 torch.set_num_threads(int(sys.argv[1]))
 ONLY = sys.argv[2] if len(sys.argv) > 2 else ""
 torch.manual_seed(1)
@@ -169,15 +171,6 @@ def word_loss():
 row("word2vec b512x60 step", lambda: step(word_adam, word_loss))
 
 
-class LanguageModel(nn.Module):
-    def __init__(self, recurrent, width, labels):
-        super().__init__()
-        self.recurrent, self.output = recurrent, nn.Linear(width, labels)
-
-    def forward(self, x):
-        return self.output(self.recurrent(x)[0])
-
-
 def language_model(name, recurrent, sizes, labels, width):
     x, t = torch.randn(*sizes), torch.randint(0, labels, (sizes[0] * sizes[1],))
     train(name, LanguageModel(recurrent, width, labels), x, t)
@@ -190,19 +183,6 @@ language_model("LSTM h32 b1024 t32 step", nn.LSTM(28, 32), small_sizes, 28, 32)
 language_model("LSTM h256 b32 t35 step", nn.LSTM(28, 256), (35, 32, 28), 28, 256)
 both = nn.LSTM(64, 64, 2, bidirectional=True)
 language_model("bidirectional 2-layer LSTM h64 b64 t32 step", both, (32, 64, 64), 10, 128)
-
-
-class Residual(nn.Module):
-    def __init__(self, inputs, channels, stride):
-        super().__init__()
-        self.first = nn.Conv2d(inputs, channels, 3, stride, 1)
-        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.beside = nn.Conv2d(inputs, channels, 1, stride) if stride > 1 else nn.Identity()
-        self.norms = nn.ModuleList([nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)])
-
-    def forward(self, x):
-        y = self.norms[1](self.second(self.norms[0](self.first(x)).relu()))
-        return (y + self.beside(x)).relu()
 
 
 net = nn.Sequential(
@@ -228,37 +208,6 @@ net(pixels)
 train("AlexNet 1x96x96 b16 step", net, pixels, ten)
 
 
-class Encoder(nn.Module):
-    """Linear maps apart, as the book has them, and PyTorch's fused attention."""
-
-    def __init__(self, width, inner, heads):
-        super().__init__()
-        self.maps = nn.ModuleList([nn.Linear(width, width) for _ in range(4)])
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.inner, self.outer, self.heads = nn.Linear(width, inner), nn.Linear(inner, width), heads
-
-    def forward(self, x, causal=False):
-        b, t, width = x.shape
-        q, k, v = [m(x).reshape(b, t, self.heads, -1).transpose(1, 2) for m in self.maps[:3]]
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        x = self.norms[0](x + self.maps[3](y.transpose(1, 2).reshape(b, t, width)))
-        return self.norms[1](x + self.outer(self.inner(x).relu()))
-
-
-class Transformer(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.places = nn.Embedding(200, 64), nn.Parameter(torch.randn(32, 64) * 0.1)
-        self.blocks = nn.ModuleList([Encoder(64, 128, 4) for _ in range(2)])
-        self.output = nn.Linear(64, 200)
-
-    def forward(self, words):
-        x = self.embedding(words) + self.places
-        for block in self.blocks:
-            x = block(x, True)
-        return self.output(x)
-
-
 q, k, v = [torch.randn(32, 8, 64, 32) for _ in range(3)]
 row("attention 32x8x64x32", lambda: F.scaled_dot_product_attention(q, k, v))
 gq, gk, gv = [t.requires_grad_() for t in (q, k, v)]
@@ -273,7 +222,7 @@ row("attention 32x8x64x32 step", attention_step)
 net = nn.Sequential(Encoder(256, 64, 4), nn.Linear(256, 10))
 train("encoder block 256 4 heads b64 t32 step", net, torch.randn(64, 32, 256), torch.randint(0, 10, (2048,)))
 words, following = torch.randint(0, 200, (32, 32)), torch.randint(0, 200, (1024,))
-train("small Transformer 64 2 blocks b32 t32 step", Transformer(), words, following)
+train("small Transformer 64 2 blocks b32 t32 step", Transformer(200, 32, 64, 128, 4, True), words, following)
 status = open("/proc/self/status").read().split("VmHWM:")
 if len(status) > 1:
     print(f"peak memory: {int(status[1].split()[0]) // 1024} MB", file=sys.stderr)

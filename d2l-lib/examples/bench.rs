@@ -2,16 +2,16 @@
 //!
 //! `benches/compare.sh` runs this and the same rows in PyTorch, in turn.
 
+mod models;
+
 use std::{hint::black_box, time::Instant};
 
 use d2l::{
-    nn::{
-        BatchNorm, Conv2d, LayerNorm, Linear, MaxPool2d, Module, MultiHeadAttention,
-        parts,
-    },
+    nn::{Conv2d, Linear, MaxPool2d, Module},
     optim::{Adam, Optimizer, Sgd},
     prelude::*,
 };
+use models::{Encoder, LanguageModel, Residual, Transformer};
 
 /// The least time of one call of `f` in microseconds, over about half a second.
 fn time(mut f: impl FnMut()) -> f64 {
@@ -221,20 +221,6 @@ fn small_models() {
     });
 }
 
-/// A recurrent layer and a linear one that reads all its outputs.
-struct LanguageModel<M> {
-    recurrent: M,
-    output: Linear,
-}
-
-impl<M: Module> Module for LanguageModel<M> {
-    parts!(recurrent, output);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.output.forward(&self.recurrent.forward(x))
-    }
-}
-
 fn language_model(
     name: &str,
     recurrent: impl Module,
@@ -255,38 +241,6 @@ fn recurrent_models() {
     language_model("LSTM h256 b32 t35 step", nn::Lstm::lazy(256), [35, 32, 28], 28);
     let both = nn::Lstm::lazy(64).stacked(2).bidirectional();
     language_model("bidirectional 2-layer LSTM h64 b64 t32 step", both, [32, 64, 64], 10);
-}
-
-/// ResNet's block of two convolutions, beside which its input goes.
-struct Residual {
-    first: Conv2d,
-    second: Conv2d,
-    beside: Option<Conv2d>,
-    norms: Vec<BatchNorm>,
-}
-
-impl Residual {
-    fn new(channels: usize, stride: usize) -> Residual {
-        let conv = || Conv2d::lazy(channels, 3).padding(1);
-        Residual {
-            first: conv().stride(stride),
-            second: conv(),
-            beside: (stride > 1).then(|| Conv2d::lazy(channels, 1).stride(stride)),
-            norms: vec![BatchNorm::lazy(), BatchNorm::lazy()],
-        }
-    }
-}
-
-impl Module for Residual {
-    parts!(first, second, beside, norms);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let y = self.norms[0].forward(&self.first.forward(x)).relu();
-        let y = self.norms[1].forward(&self.second.forward(&y));
-        let x =
-            self.beside.as_ref().map_or_else(|| x.clone(), |beside| beside.forward(x));
-        (y + x).relu()
-    }
 }
 
 fn image_models() {
@@ -348,59 +302,6 @@ fn image_models() {
     train("AlexNet 1x96x96 b16 step", &net, &Tensor::randn([16, 1, 96, 96]), &labels(16));
 }
 
-/// The Transformer's encoder block: what each part adds is normalised with its input.
-struct Encoder {
-    attention: MultiHeadAttention,
-    norms: Vec<LayerNorm>,
-    inner: Linear,
-    outer: Linear,
-}
-
-impl Encoder {
-    fn new(width: usize, inner: usize, heads: usize) -> Encoder {
-        Encoder {
-            attention: MultiHeadAttention::lazy(width, heads),
-            norms: vec![LayerNorm::new(width), LayerNorm::new(width)],
-            inner: Linear::lazy(inner),
-            outer: Linear::lazy(width),
-        }
-    }
-}
-
-impl Module for Encoder {
-    parts!(attention, norms, inner, outer);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let x = self.norms[0].forward(&(x + self.attention.forward(x)));
-        let y = self.outer.forward(&self.inner.forward(&x).relu());
-        self.norms[1].forward(&(x + y))
-    }
-}
-
-/// Embedded words, encoders with a causal mask, logits of the next word.
-struct Transformer {
-    embedding: nn::Embedding,
-    places: nn::Parameter,
-    blocks: Vec<Encoder>,
-    output: Linear,
-}
-
-impl Module for Transformer {
-    parts!(embedding, places, blocks, output);
-
-    fn forward(&self, words: &Tensor) -> Tensor {
-        let mask = nn::causal_mask(words.len_of(1));
-        let mut x = self.embedding.forward(words) + &self.places;
-        for block in &self.blocks {
-            let (y, _) = block.attention.attend(&x, &x, &x, Some(&mask));
-            x = block.norms[0].forward(&(x + y));
-            let y = block.outer.forward(&block.inner.forward(&x).relu());
-            x = block.norms[1].forward(&(x + y));
-        }
-        self.output.forward(&x)
-    }
-}
-
 fn transformers() {
     let (q, k, v) = (
         Tensor::randn([32, 8, 64, 32]),
@@ -417,12 +318,7 @@ fn transformers() {
     let net = sequential![Encoder::new(256, 64, 4), Linear::lazy(10)];
     let classes = Tensor::randint(0..10, 64 * 32);
     train("encoder block 256 4 heads b64 t32 step", &net, &x, &classes);
-    let net = Transformer {
-        embedding: nn::Embedding::new(200, 64),
-        places: nn::Parameter::new(Tensor::randn([32, 64]) * 0.1),
-        blocks: (0..2).map(|_| Encoder::new(64, 128, 4)).collect(),
-        output: Linear::lazy(200),
-    };
+    let net = Transformer::new([200, 32], [64, 128, 4], true);
     let words = Tensor::randint(0..200, [32, 32]);
     let next = Tensor::randint(0..200, 32 * 32);
     train("small Transformer 64 2 blocks b32 t32 step", &net, &words, &next);

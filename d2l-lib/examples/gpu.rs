@@ -3,9 +3,12 @@
 //! `cargo run --example gpu [cpu|cuda:0] [SCALE]`; sizes are divided by the scale, so that an
 //! emulated GPU can show that all of it runs.
 
+mod models;
+
 use std::time::Instant;
 
-use d2l::prelude::*;
+use d2l::{nn::Module, prelude::*};
+use models::{LanguageModel, Transformer};
 
 /// Seconds of one call: the least of five means, each over `calls` calls that are waited for
 /// together.
@@ -75,28 +78,95 @@ fn main() {
         report(&format!("matmul {n}"), 2.0 * (n as f64).powi(3) / time / 1e12, "TFLOP/s");
     }
 
-    // Ten thousand steps must not need more memory than one.
-    let net = sequential![nn::Linear::new(784, 256), nn::Relu, nn::Linear::new(256, 10)];
-    net.to_device(device);
-    let images = Tensor::rand([256, 784]).to_device(device);
-    let labels = Tensor::randint(0..10, [256]).to_device(device);
-    let mut rule = optim::Sgd::new(net.parameters(), 0.1);
-    let mut step = || {
-        let loss = net.forward(&images).cross_entropy(&labels);
-        rule.zero_grad();
-        loss.backward();
-        rule.step();
+    let rows_of = |rows: usize| (rows / scale).max(2);
+    let labels = |classes: i64, n: usize| Tensor::randint(0..classes, [n]);
+    let mlp = sequential![nn::Linear::new(784, 256), nn::Relu, nn::Linear::new(256, 10)];
+    let n = rows_of(256);
+    let mut train = |name: &str, net: &dyn Module, x: Tensor, labels: Tensor| {
+        let step = step(device, net, x, labels);
+        report(
+            &format!("{name}, step"),
+            1e3 * seconds(device, calls.min(20), step),
+            "ms",
+        );
     };
-    report(
-        "MLP 784-256-10, batch 256, step",
-        1e3 * seconds(device, calls, &mut step),
-        "ms",
+    train("MLP 784-256-10, batch 256", &mlp, Tensor::rand([n, 784]), labels(10, n));
+    train(
+        "LeNet, batch 256",
+        &models::lenet(),
+        Tensor::rand([n, 1, 28, 28]),
+        labels(10, n),
     );
+    let (n, side) = (rows_of(128), 96 / scale);
+    train(
+        "ResNet-18, batch 128, 96x96",
+        &models::resnet18(),
+        Tensor::rand([n, 1, side, side]),
+        labels(10, n),
+    );
+    let lstm = |width| LanguageModel {
+        recurrent: nn::Lstm::lazy(width),
+        output: nn::Linear::lazy(28),
+    };
+    let n = rows_of(1024);
+    train(
+        "LSTM 32, batch 1024, 32 steps",
+        &lstm(32),
+        Tensor::randn([32, n, 28]),
+        labels(28, 32 * n),
+    );
+    let n = rows_of(32);
+    train(
+        "LSTM 256, batch 32, 35 steps",
+        &lstm(256),
+        Tensor::randn([35, n, 28]),
+        labels(28, 35 * n),
+    );
+    let n = rows_of(128);
+    train(
+        "Transformer 256, 2 blocks, batch 128, 32 words",
+        &Transformer::new([200, 32], [256, 64, 4], true),
+        labels(200, n * 32).reshape([n, 32]),
+        labels(200, n * 32),
+    );
+    let (n, words) = (rows_of(64), 10_000 / scale);
+    train(
+        "BERT-small 128, 2 blocks, batch 64, 64 words",
+        &Transformer::new([words, 64], [128, 256, 2], false),
+        labels(words as i64, n * 64).reshape([n, 64]),
+        labels(words as i64, n * 64),
+    );
+
+    // Ten thousand steps must not need more memory than one.
+    let n = rows_of(256);
+    let mut step = step(device, &mlp, Tensor::rand([n, 784]), labels(10, n));
+    step();
     let before = device.memory().map_or(0, |figures| figures.in_use);
     (0..10_000 / (scale * scale)).for_each(|_| step());
     let after = device.memory().map_or(0, |figures| figures.in_use);
     report("bytes lost in 10,000 steps", after as f64 - before as f64, "bytes");
     for (op, count) in d2l::detours() {
         report(&format!("detour: {op}"), count as f64, "times");
+    }
+}
+
+/// One step of SGD after the other, on `device`.
+fn step(
+    device: Device,
+    net: &dyn Module,
+    x: Tensor,
+    labels: Tensor,
+) -> impl FnMut() + use<'_> {
+    let (x, labels) = (x.to_device(device), labels.to_device(device));
+    net.to_device(device);
+    // Lazy layers need an input before there are parameters.
+    no_grad(|| net.forward(&x));
+    let mut rule = optim::Sgd::new(net.parameters(), 0.01);
+    move || {
+        let y = net.forward(&x);
+        let loss = y.reshape([labels.numel(), y.len_of(-1)]).cross_entropy(&labels);
+        rule.zero_grad();
+        loss.backward();
+        rule.step();
     }
 }

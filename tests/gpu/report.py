@@ -57,6 +57,8 @@ def torch_figures():
     """The measurements of `examples/gpu.rs` with PyTorch, under the same names."""
     try:
         import torch
+        import torch_models as models
+        from torch import nn
     except ImportError:
         return {}
     if not torch.cuda.is_available():
@@ -96,20 +98,59 @@ def torch_figures():
     for n in [512, 1024, 2048, 4096, 8192]:
         a, b = torch.rand(n, n, device=device), torch.rand(n, n, device=device)
         found[f"matmul {n}"] = 2 * n**3 / seconds(10, lambda: a @ b) / 1e12
-    net = torch.nn.Sequential(
-        torch.nn.Linear(784, 256), torch.nn.ReLU(), torch.nn.Linear(256, 10)
-    ).to(device)
-    images, labels = torch.rand(256, 784, device=device), torch.randint(10, (256,), device=device)
-    rule = torch.optim.SGD(net.parameters(), 0.1)
 
-    def step():
-        loss = torch.nn.functional.cross_entropy(net(images), labels)
-        rule.zero_grad()
-        loss.backward()
-        rule.step()
+    def train(name, net, x, labels):
+        net, x, labels = net.to(device), x.to(device), labels.to(device)
+        rule = torch.optim.SGD(net.parameters(), 0.01)
 
-    found["MLP 784-256-10, batch 256, step"] = 1e3 * seconds(100, step)
+        def step():
+            y = net(x).reshape(labels.numel(), -1)
+            loss = torch.nn.functional.cross_entropy(y, labels)
+            rule.zero_grad()
+            loss.backward()
+            rule.step()
+
+        found[f"{name}, step"] = 1e3 * seconds(20, step)
+
+    def labels(classes, n):
+        return torch.randint(classes, (n,))
+
+    mlp = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    train("MLP 784-256-10, batch 256", mlp, torch.rand(256, 784), labels(10, 256))
+    train("LeNet, batch 256", models.lenet(), torch.rand(256, 1, 28, 28), labels(10, 256))
+    images = torch.rand(128, 1, 96, 96)
+    train("ResNet-18, batch 128, 96x96", models.resnet18(), images, labels(10, 128))
+    small = models.LanguageModel(nn.LSTM(28, 32), 32, 28)
+    train("LSTM 32, batch 1024, 32 steps", small, torch.randn(32, 1024, 28), labels(28, 32 * 1024))
+    large = models.LanguageModel(nn.LSTM(28, 256), 256, 28)
+    train("LSTM 256, batch 32, 35 steps", large, torch.randn(35, 32, 28), labels(28, 35 * 32))
+    train(
+        "Transformer 256, 2 blocks, batch 128, 32 words",
+        models.Transformer(200, 32, 256, 64, 4, True),
+        labels(200, 128 * 32).reshape(128, 32),
+        labels(200, 128 * 32),
+    )
+    train(
+        "BERT-small 128, 2 blocks, batch 64, 64 words",
+        models.Transformer(10_000, 64, 128, 256, 2, False),
+        labels(10_000, 64 * 64).reshape(64, 64),
+        labels(10_000, 64 * 64),
+    )
     return found
+
+
+def share():
+    """Two processes compute on one GPU at a time."""
+    both = [
+        subprocess.Popen(
+            [os.path.join(HERE, "test-cuda")], env=ENVIRONMENT, stdout=subprocess.DEVNULL
+        )
+        for _ in range(2)
+    ]
+    codes = [process.wait(500) for process in both]
+    print(f"\nTwo processes at a time: exit codes {codes}", file=REPORT)
+    if any(codes):
+        FAILURES.append(("two processes", str(codes)))
 
 
 FAILURES = []
@@ -117,10 +158,11 @@ with open(os.path.join(HERE, "report.md"), "w") as REPORT:
     smi = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout.strip()
     print(f"# {smi or 'no nvidia-smi'}\n", file=REPORT)
     print("| test | passed | failed | time |\n|---|---|---|---|", file=REPORT)
-    test("cuda")
+    test("cuda", D2L_TEST_STEPS="10000")
     test("cuda", D2L_CUDA_SYNC="1")
     for name in ["tensors", "layouts", "gradients", "torch", "networks", "training"]:
         test(name, D2L_DEVICE="cuda:0")
+    share()
     code, out, err, _ = run("measure", "cuda:0")
     if code != 0:
         FAILURES.append(("measure", (out + err)[-4000:]))

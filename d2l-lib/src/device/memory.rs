@@ -15,10 +15,12 @@
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
     cell::RefCell,
+    hint,
     mem::{ManuallyDrop, size_of},
     ptr::NonNull,
     slice,
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, TryLockError},
+    thread,
 };
 
 use crate::dtype::{DType, Element};
@@ -212,7 +214,10 @@ impl<const N: usize> Lists<N> {
     }
 
     fn clear(&mut self) {
-        for (class, list) in self.lists.iter_mut().enumerate() {
+        // Of the largest classes there can be no blocks, and no layout.
+        let filled =
+            self.lists.iter_mut().enumerate().filter(|(_, list)| !list.is_empty());
+        for (class, list) in filled {
             let layout = layout_of(size_of_class(class));
             for base in list.drain(..) {
                 // SAFETY: the blocks of this list were allocated by `take` with this layout.
@@ -236,16 +241,31 @@ thread_local! {
     static SMALL_BLOCKS: RefCell<Lists<SMALL_CLASSES>> = const { RefCell::new(Lists::new()) };
 }
 
-// A lock that a thread held when the process was forked stays locked in the child for ever:
-// so nobody waits for it.
 static LARGE_BLOCKS: Mutex<Lists<CLASSES>> = Mutex::new(Lists::new());
+
+/// The large blocks, unless another thread does not let go of them: a lock that a thread held
+/// when the process was forked stays locked in the child for ever, so nobody waits for long. But
+/// whoever gave up at once would make a new block each time, and fill the lists with them.
+fn large_blocks() -> Option<MutexGuard<'static, Lists<CLASSES>>> {
+    // Others hold it for some tens of nanoseconds, or are not on a processor just now.
+    const SPINS: usize = 1000;
+    for turn in 0..SPINS {
+        match LARGE_BLOCKS.try_lock() {
+            Ok(lists) => return Some(lists),
+            Err(TryLockError::Poisoned(lists)) => return Some(lists.into_inner()),
+            Err(TryLockError::WouldBlock) if turn % 100 == 99 => thread::yield_now(),
+            Err(TryLockError::WouldBlock) => hint::spin_loop(),
+        }
+    }
+    None
+}
 
 fn take(class: usize, size: usize) -> NonNull<u8> {
     let kept = if class < SMALL_CLASSES {
         let of_thread = |lists: &RefCell<Lists<_>>| lists.borrow_mut().lists[class].pop();
         SMALL_BLOCKS.try_with(of_thread).ok().flatten()
     } else {
-        LARGE_BLOCKS.try_lock().ok().and_then(|mut lists| {
+        large_blocks().and_then(|mut lists| {
             let base = lists.lists[class].pop()?;
             lists.bytes -= size;
             Some(base)
@@ -274,7 +294,7 @@ fn put(class: usize, base: NonNull<u8>) {
         SMALL_BLOCKS.try_with(of_thread).unwrap_or(false)
     } else if size > KEPT_LARGE / 2 {
         false
-    } else if let Ok(mut lists) = LARGE_BLOCKS.try_lock() {
+    } else if let Some(mut lists) = large_blocks() {
         // Sizes of long ago must not fill the lists: a full one starts anew.
         if lists.bytes + size > KEPT_LARGE {
             lists.clear();
@@ -293,6 +313,11 @@ fn put(class: usize, base: NonNull<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        time::{Duration, Instant},
+    };
+
     use super::*;
 
     #[test]
@@ -321,6 +346,42 @@ mod tests {
                 assert_eq!(Block::new::<f32>(length).start, start);
             }
         }
+    }
+
+    #[cfg(not(exact_blocks))]
+    #[test]
+    fn a_kept_block_is_waited_for_while_another_thread_looks() {
+        // A size that no other test uses.
+        let kept = || Block::new::<u8>(5 << 20);
+        let found = |_: &i32| {
+            let start = kept().start;
+            let looks = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _lists = large_blocks();
+                    looks.store(true, Relaxed);
+                    let since = Instant::now();
+                    while since.elapsed() < Duration::from_micros(5) {}
+                });
+                while !looks.load(Relaxed) {
+                    hint::spin_loop();
+                }
+                kept().start == start
+            })
+        };
+        // The other thread may lose its processor meanwhile, but not each time.
+        let found = (0..100).filter(found).count();
+        assert!(found >= 50, "{found} of 100 times");
+    }
+
+    #[test]
+    fn lists_are_emptied_whatever_is_in_them() {
+        let mut lists = Lists::<CLASSES>::new();
+        let (class, size) = class_of(1 << 20);
+        lists.lists[class].push(take(class, size));
+        lists.bytes = size;
+        lists.clear();
+        assert_eq!((lists.lists[class].len(), lists.bytes), (0, 0));
     }
 
     #[cfg(not(exact_blocks))]

@@ -73,23 +73,33 @@ fn zip_slices<A: Element, R: Element, F: Fn(A, A) -> R>(
     }
 }
 
-/// `f` of every element.
+/// `f` of every element; on a GPU by the kernel `op`, with two numbers that it may need.
 #[track_caller]
 pub(crate) fn map<A: Element, R: Element>(
+    op: &'static str,
+    parameters: [f64; 2],
     x: &Tensor,
     f: impl Fn(A) -> R + Sync,
 ) -> Tensor {
+    if let Some(out) = cuda::map(op, x, parameters) {
+        return out;
+    }
     map_rows(x, &|x, out| map_slice(x, out, &f))
 }
 
-/// `f` of every pair of elements, both operands stretched to `shape`.
+/// `f` of every pair of elements, both operands stretched to `shape`; on a GPU by the kernel `op`.
 #[track_caller]
 pub(crate) fn zip<A: Element, R: Element>(
+    op: &'static str,
     a: &Tensor,
     b: &Tensor,
     shape: Shape,
     f: impl Fn(A, A) -> R + Sync,
 ) -> Tensor {
+    let result = if R::DTYPE == DType::Bool { DType::Bool } else { a.dtype() };
+    if let Some(out) = cuda::zip(op, a, b, shape, result) {
+        return out;
+    }
     zip_rows(a, b, shape, &|a, b, out| zip_slices(a, b, out, &f))
 }
 

@@ -4,7 +4,7 @@ use super::Tensor;
 use crate::{
     autograd::record,
     dtype::{Element, with_float},
-    ops::{cuda, elementwise::map},
+    ops::elementwise::map,
 };
 
 impl Tensor {
@@ -19,15 +19,11 @@ impl Tensor {
         slope: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Tensor {
         let x = &self.to_dtype(self.dtype().to_float());
-        let out = cuda::map(op, x, [parameter, 0.0]).unwrap_or_else(|| in_f64(x, value));
+        let out = in_f64(op, parameter, x, value);
         record(op, out, &[x], |tape, _| {
             tape.edge(x, || {
                 let x = x.saved();
-                move |g: &Tensor| {
-                    let slope = cuda::map(op_slope, &x, [parameter, 0.0])
-                        .unwrap_or_else(|| in_f64(&x, slope));
-                    g * slope
-                }
+                move |g: &Tensor| g * in_f64(op_slope, parameter, &x, slope)
             });
         })
     }
@@ -112,8 +108,15 @@ impl Tensor {
 }
 
 #[track_caller]
-fn in_f64(x: &Tensor, f: impl Fn(f64) -> f64 + Sync) -> Tensor {
-    with_float!(x.dtype(), T => map::<T, T>(x, |x| T::from_f64(f(x.to_f64()))))
+fn in_f64(
+    op: &'static str,
+    parameter: f64,
+    x: &Tensor,
+    f: impl Fn(f64) -> f64 + Sync,
+) -> Tensor {
+    with_float!(x.dtype(), T => {
+        map::<T, T>(op, [parameter, 0.0], x, |x| T::from_f64(f(x.to_f64())))
+    })
 }
 
 fn logistic(x: f64) -> f64 {

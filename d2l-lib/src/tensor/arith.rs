@@ -8,7 +8,6 @@ use crate::{
     autograd::{record, unbroadcast},
     dtype::{DType, with_float},
     ops::{
-        cuda,
         elementwise::{choose, zip},
         number::{Number, with_number},
     },
@@ -181,10 +180,7 @@ macro_rules! edge {
 #[track_caller]
 fn add(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("add", a, b, number);
-    let out = match cuda::zip("add", &a, &b, shape, a.dtype()) {
-        Some(out) => out,
-        None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::plus)),
-    };
+    let out = with_number!(a.dtype(), T => zip::<T, T>("add", &a, &b, shape, T::plus));
     record("add", out, &[&*a, &b], |tape, _| {
         for x in [&*a, &b] {
             if x.layout.shape == shape {
@@ -200,10 +196,7 @@ fn add(a: &Tensor, b: Value) -> Tensor {
 #[track_caller]
 fn sub(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet("sub", a, b, number);
-    let out = match cuda::zip("sub", &a, &b, shape, a.dtype()) {
-        Some(out) => out,
-        None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::minus)),
-    };
+    let out = with_number!(a.dtype(), T => zip::<T, T>("sub", &a, &b, shape, T::minus));
     record("sub", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [], |g| g.clone());
         edge!(tape, b, [], |g| -g);
@@ -213,10 +206,7 @@ fn sub(a: &Tensor, b: Value) -> Tensor {
 #[track_caller]
 fn mul(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet_factors("mul", a, b, number);
-    let out = match cuda::zip("mul", &a, &b, shape, a.dtype()) {
-        Some(out) => out,
-        None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::times)),
-    };
+    let out = with_number!(a.dtype(), T => zip::<T, T>("mul", &a, &b, shape, T::times));
     record("mul", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g * &b);
         edge!(tape, b, [a], |g| g * &a);
@@ -226,10 +216,8 @@ fn mul(a: &Tensor, b: Value) -> Tensor {
 #[track_caller]
 fn div(a: &Tensor, b: Value) -> Tensor {
     let (a, b, shape) = meet_factors("div", a, b, DType::to_float);
-    let out = match cuda::zip("div", &a, &b, shape, a.dtype()) {
-        Some(out) => out,
-        None => with_float!(a.dtype(), T => zip::<T, T>(&a, &b, shape, |a, b| a / b)),
-    };
+    let out =
+        with_float!(a.dtype(), T => zip::<T, T>("div", &a, &b, shape, |a, b| a / b));
     record("div", out, &[&*a, &b], |tape, _| {
         edge!(tape, a, [b], |g| g / &b);
         edge!(tape, b, [a, b], |g| {
@@ -269,10 +257,8 @@ impl Tensor {
             b.dtype() != DType::I64 || b.numel() == 0 || b.min().item() >= 0.0,
             "pow: integers have no negative powers; convert to a float type"
         );
-        let out = match cuda::zip("pow", &a, &b, shape, a.dtype()) {
-            Some(out) => out,
-            None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::to_power)),
-        };
+        let out =
+            with_number!(a.dtype(), T => zip::<T, T>("pow", &a, &b, shape, T::to_power));
         record("pow", out, &[&*a, &b], |tape, out| {
             edge!(tape, a, [a, b], |g| {
                 let slope = &b * a.pow(&b - 1);
@@ -301,10 +287,7 @@ impl Tensor {
     #[track_caller]
     pub fn maximum<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
         let (a, b, shape) = meet("maximum", self, other.into(), number);
-        let out = match cuda::zip("maximum", &a, &b, shape, a.dtype()) {
-            Some(out) => out,
-            None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::greater)),
-        };
+        let out = with_number!(a.dtype(), T => zip::<T, T>("maximum", &a, &b, shape, T::greater));
         chosen("maximum", out, &a, &b)
     }
 
@@ -322,10 +305,7 @@ impl Tensor {
     #[track_caller]
     pub fn minimum<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
         let (a, b, shape) = meet("minimum", self, other.into(), number);
-        let out = match cuda::zip("minimum", &a, &b, shape, a.dtype()) {
-            Some(out) => out,
-            None => with_number!(a.dtype(), T => zip::<T, T>(&a, &b, shape, T::smaller)),
-        };
+        let out = with_number!(a.dtype(), T => zip::<T, T>("minimum", &a, &b, shape, T::smaller));
         chosen("minimum", out, &a, &b)
     }
 

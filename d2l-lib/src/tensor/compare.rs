@@ -1,10 +1,7 @@
 //! Comparisons: element by element, and of tensors as a whole.
 
 use super::{Tensor, Value, arith::meet};
-use crate::{
-    dtype::DType,
-    ops::{cuda, elementwise::zip, number::with_wide},
-};
+use crate::ops::{elementwise::zip, number::with_wide};
 
 macro_rules! comparisons {
     ($($(#[$doc:meta])* $name:ident: $operator:tt;)*) => {
@@ -13,10 +10,9 @@ macro_rules! comparisons {
             #[track_caller]
             pub fn $name<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
                 let (a, b, shape) = meet(stringify!($name), self, other.into(), |dtype| dtype);
-                if let Some(out) = cuda::zip(stringify!($name), &a, &b, shape, DType::Bool) {
-                    return out;
-                }
-                with_wide!(a.dtype(), T => zip::<T, bool>(&a, &b, shape, |a, b| a $operator b))
+                with_wide!(a.dtype(), T => {
+                    zip::<T, bool>(stringify!($name), &a, &b, shape, |a, b| a $operator b)
+                })
             }
         )*}
     };

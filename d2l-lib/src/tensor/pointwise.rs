@@ -5,7 +5,6 @@ use crate::{
     autograd::record,
     dtype::{DType, Element, with_float},
     ops::{
-        cuda,
         elementwise::{map, zip},
         float::Float,
         number::{Number, with_number},
@@ -27,11 +26,9 @@ macro_rules! float_functions {
             #[track_caller]
             pub fn $name(&self) -> Tensor {
                 let x = &self.to_dtype(self.dtype().to_float());
-                let out = match cuda::map(stringify!($name), x, [0.0; 2]) {
-                    Some(out) => out,
-                    None => with_float!(x.dtype(), T => map::<T, T>(x, |$x| $value)),
-                };
-                record(stringify!($name), out, &[x], |tape, y| {
+                let op = stringify!($name);
+                let out = with_float!(x.dtype(), T => map::<T, T>(op, [0.0; 2], x, |$x| $value));
+                record(op, out, &[x], |tape, y| {
                     tape.edge(x, || {
                         let kept = match Keep::$keep {
                             Keep::Input => x.saved(),
@@ -39,11 +36,8 @@ macro_rules! float_functions {
                         };
                         move |g: &Tensor| {
                             let kernel = concat!(stringify!($name), "_back");
-                            if let Some(out) = cuda::zip(kernel, &kept, g, g.layout.shape, g.dtype()) {
-                                return out;
-                            }
                             with_float!(g.dtype(), T => {
-                                zip::<T, T>(&kept, g, g.layout.shape, |$k, $g| $gradient)
+                                zip::<T, T>(kernel, &kept, g, g.layout.shape, |$k, $g| $gradient)
                             })
                         }
                     });
@@ -144,10 +138,8 @@ impl Tensor {
     #[track_caller]
     pub fn abs(&self) -> Tensor {
         let x = number(self);
-        let out = match cuda::map("abs", &x, [0.0; 2]) {
-            Some(out) => out,
-            None => with_number!(x.dtype(), T => map::<T, T>(&x, T::magnitude)),
-        };
+        let out =
+            with_number!(x.dtype(), T => map::<T, T>("abs", [0.0; 2], &x, T::magnitude));
         record("abs", out, &[&x], |tape, _| {
             tape.edge(&x, || {
                 let x = x.saved();
@@ -166,21 +158,17 @@ impl Tensor {
     #[track_caller]
     pub fn relu(&self) -> Tensor {
         let x = number(self);
-        let out = match cuda::map("relu", &x, [0.0; 2]) {
-            Some(out) => out,
-            None => with_number!(x.dtype(), T => {
-                map::<T, T>(&x, |value| if value < T::default() { T::default() } else { value })
-            }),
-        };
+        let out = with_number!(x.dtype(), T => {
+            let relu = |value| if value < T::default() { T::default() } else { value };
+            map::<T, T>("relu", [0.0; 2], &x, relu)
+        });
         record("relu", out, &[&x], |tape, y| {
             tape.edge(&x, || {
                 let y = y.saved();
                 move |g: &Tensor| {
-                    if let Some(out) = cuda::zip("relu_back", &y, g, g.layout.shape, g.dtype()) {
-                        return out;
-                    }
                     with_float!(g.dtype(), T => {
-                        zip::<T, T>(&y, g, g.layout.shape, |y, g| if y <= 0.0 { 0.0 } else { g })
+                        let back = |y, g| if y <= 0.0 { 0.0 } else { g };
+                        zip::<T, T>("relu_back", &y, g, g.layout.shape, back)
                     })
                 }
             });
@@ -216,15 +204,12 @@ impl Tensor {
     pub fn clamp(&self, low: f64, high: f64) -> Tensor {
         assert!(low <= high, "clamp: no number lies between {low} and {high}");
         let x = if self.dtype().is_float() { self.clone() } else { number(self) };
-        let out = match cuda::map("clamp", &x, [low, high]) {
-            Some(out) => out,
-            None => with_number!(x.dtype(), T => {
-                let (low, high) = (T::from_f64(low), T::from_f64(high));
-                map::<T, T>(&x, |value| {
-                    if value < low { low } else if value > high { high } else { value }
-                })
-            }),
-        };
+        let out = with_number!(x.dtype(), T => {
+            let (least, most) = (T::from_f64(low), T::from_f64(high));
+            map::<T, T>("clamp", [low, high], &x, |value| {
+                if value < least { least } else if value > most { most } else { value }
+            })
+        });
         record("clamp", out, &[&x], |tape, _| {
             tape.edge(&x, || {
                 let x = x.saved();
@@ -263,12 +248,9 @@ impl Tensor {
         if !self.dtype().is_float() {
             return self.clone();
         }
-        let out = match cuda::map(op, self, [0.0; 2]) {
-            Some(out) => out,
-            None => with_float!(self.dtype(), T => {
-                map::<T, T>(self, |value| round(value.to_f64()) as T)
-            }),
-        };
+        let out = with_float!(self.dtype(), T => {
+            map::<T, T>(op, [0.0; 2], self, |value| round(value.to_f64()) as T)
+        });
         record(op, out, &[self], |tape, _| {
             tape.edge(self, || |g: &Tensor| g.zeros_like());
         })

@@ -3,11 +3,16 @@
 use std::process::Command;
 
 use d2l::{
-    nn::{BatchNorm, Conv2d, LayerNorm, Linear, Module, MultiHeadAttention, parts},
+    nn::{Linear, Module},
     prelude::*,
 };
 
 use super::{alone, gpu, numbers};
+
+#[path = "../../examples/models/mod.rs"]
+mod book;
+
+use book::{LanguageModel, Residual, Transformer};
 
 #[test]
 fn models_train_the_same_by_every_rule() {
@@ -136,55 +141,16 @@ fn labels(count: usize, classes: i64) -> Tensor {
 
 #[test]
 fn lenet_takes_the_same_steps() {
-    let lenet = || -> Box<dyn Module> {
-        let pool = || nn::AvgPool2d::new(2);
-        Box::new(sequential![
-            Conv2d::lazy(6, 5).padding(2),
-            nn::Sigmoid,
-            pool(),
-            Conv2d::lazy(16, 5),
-            nn::Sigmoid,
-            pool(),
-            nn::Flatten,
-            Linear::lazy(120),
-            nn::Sigmoid,
-            Linear::lazy(84),
-            nn::Sigmoid,
-            Linear::lazy(10)
-        ])
-    };
-    same_steps("LeNet", lenet, &numbers(&[4, 1, 28, 28], 0.1), &labels(4, 10));
-}
-
-/// ResNet's block of two convolutions, beside which its input goes.
-struct Residual {
-    first: Conv2d,
-    second: Conv2d,
-    beside: Conv2d,
-    norms: Vec<BatchNorm>,
-}
-
-impl Module for Residual {
-    parts!(first, second, beside, norms);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let y = self.norms[0].forward(&self.first.forward(x)).relu();
-        let y = self.norms[1].forward(&self.second.forward(&y));
-        (y + self.beside.forward(x)).relu()
-    }
+    let images = numbers(&[4, 1, 28, 28], 0.1);
+    same_steps("LeNet", || Box::new(book::lenet()), &images, &labels(4, 10));
 }
 
 #[test]
 fn a_residual_network_takes_the_same_steps() {
     let net = || -> Box<dyn Module> {
-        let block = Residual {
-            first: Conv2d::lazy(8, 3).padding(1).stride(2),
-            second: Conv2d::lazy(8, 3).padding(1),
-            beside: Conv2d::lazy(8, 1).stride(2),
-            norms: vec![BatchNorm::lazy(), BatchNorm::lazy()],
-        };
         Box::new(sequential![
-            block,
+            Residual::new(8, 2),
+            Residual::new(8, 1),
             nn::MaxPool2d::new(2),
             nn::GlobalAvgPool2d,
             nn::Flatten,
@@ -192,20 +158,6 @@ fn a_residual_network_takes_the_same_steps() {
         ])
     };
     same_steps("ResNet", net, &numbers(&[6, 3, 12, 12], 0.4), &labels(6, 5));
-}
-
-/// A recurrent layer and a linear one that reads all its outputs.
-struct LanguageModel {
-    recurrent: nn::Lstm,
-    output: Linear,
-}
-
-impl Module for LanguageModel {
-    parts!(recurrent, output);
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.output.forward(&self.recurrent.forward(x))
-    }
 }
 
 #[test]
@@ -217,45 +169,15 @@ fn an_lstm_takes_the_same_steps() {
     same_steps("LSTM", net, &numbers(&[7, 4, 9], 0.2), &labels(28, 9));
 }
 
-/// Embedded words, an encoder with a causal mask, logits of the next word.
-struct Transformer {
-    embedding: nn::Embedding,
-    places: nn::Parameter,
-    attention: MultiHeadAttention,
-    norms: Vec<LayerNorm>,
-    inner: Linear,
-    outer: Linear,
-    output: Linear,
-}
-
-impl Module for Transformer {
-    parts!(embedding, places, attention, norms, inner, outer, output);
-
-    fn forward(&self, words: &Tensor) -> Tensor {
-        let mask = nn::causal_mask(words.len_of(1)).to_device(words.device());
-        let x = self.embedding.forward(words) + &self.places;
-        let (y, _) = self.attention.attend(&x, &x, &x, Some(&mask));
-        let x = self.norms[0].forward(&(x + y));
-        let y = self.outer.forward(&self.inner.forward(&x).gelu());
-        self.output.forward(&self.norms[1].forward(&(x + y)))
-    }
-}
-
 #[test]
-fn a_transformer_takes_the_same_steps() {
-    let net = || -> Box<dyn Module> {
-        Box::new(Transformer {
-            embedding: nn::Embedding::new(20, 16),
-            places: nn::Parameter::new(Tensor::zeros([6, 16])),
-            attention: MultiHeadAttention::lazy(16, 4),
-            norms: vec![LayerNorm::new(16), LayerNorm::new(16)],
-            inner: Linear::lazy(32),
-            outer: Linear::lazy(16),
-            output: Linear::lazy(20),
-        })
-    };
-    let words = labels(24, 20).reshape([4, 6]);
-    same_steps("Transformer", net, &words, &labels(24, 20));
+fn transformers_take_the_same_steps() {
+    for causal in [true, false] {
+        let net = || -> Box<dyn Module> {
+            Box::new(Transformer::new([20, 6], [16, 32, 4], causal))
+        };
+        let words = labels(24, 20).reshape([4, 6]);
+        same_steps("Transformer", net, &words, &labels(24, 20));
+    }
 }
 
 /// Set in the process that runs one test alone.
