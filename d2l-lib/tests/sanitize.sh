@@ -19,9 +19,10 @@ esac
 # With the checks that the standard library makes of what unsafe code passes to it.
 profile=(--config=profile.dev.package.d2l.{opt-level=1,debug-assertions=true,overflow-checks=true})
 host=$(rustc -vV | sed -n 's/^host: //p')
-# Pools of threads are kept for ever, since another thread may hold the address of an old one.
+# Pools of threads are kept for ever, since another thread may hold the address of an old one; so
+# are the GPUs that tests make for themselves, with the memory they keep.
 mkdir -p target
-echo "leak:d2l::device::threads::start" >target/leaks.txt
+printf 'leak:%s\n' d2l::device::threads::start d2l::device::cuda >target/leaks.txt
 # What orders these is inside of the standard library, where the sanitizer does not see it; so it
 # is with a `Mutex` for which two threads wait. One test at a time leaves our own threads.
 [ "$kind" = address ] || export RUST_TEST_THREADS=1

@@ -4,11 +4,13 @@
 
 #pragma once
 #include <cmath>
+#include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <ucontext.h>
 #include <utility>
 #include <vector>
@@ -28,9 +30,16 @@ struct dim3 {
 
 namespace emulation {
 
+constexpr size_t STACK = 64 * 1024;
+
+// One thread. A fiber lives on from kernel to kernel, for a context is made by asking the system,
+// and jumped to without.
 struct Fiber {
     ucontext_t context;
+    jmp_buf at;
+    std::unique_ptr<char[]> stack{new char[STACK]};
     dim3 thread;
+    bool started = false;
     bool done = false;
 };
 
@@ -40,9 +49,8 @@ struct Barrier {
 };
 
 struct Block {
-    std::vector<Fiber> fibers;
-    std::vector<char> stacks;
-    ucontext_t scheduler;
+    std::vector<std::unique_ptr<Fiber>> fibers;
+    jmp_buf scheduler;
     size_t current = 0;
     size_t alive = 0;
     // Counts every barrier that opened and every thread that ended: what did not move is stuck.
@@ -57,16 +65,15 @@ struct Block {
 extern dim3 grid_size, block_size, block_index;
 extern Block *block;
 
-constexpr size_t STACK = 64 * 1024;
+inline Fiber &current() { return *block->fibers[block->current]; }
 
 inline unsigned number() {
-    auto &at = block->fibers[block->current].thread;
+    auto &at = current().thread;
     return (at.z * block_size.y + at.y) * block_size.x + at.x;
 }
 
 inline void yield() {
-    Fiber &self = block->fibers[block->current];
-    swapcontext(&self.context, &block->scheduler);
+    if (_setjmp(current().at) == 0) _longjmp(block->scheduler, 1);
 }
 
 inline void wait(Barrier &barrier, unsigned members) {
@@ -118,7 +125,7 @@ bool launch(void (*kernel)(A...), const unsigned *sizes, size_t shared, void **a
 
 } // namespace emulation
 
-#define threadIdx (emulation::block->fibers[emulation::block->current].thread)
+#define threadIdx (emulation::current().thread)
 #define blockIdx emulation::block_index
 #define blockDim emulation::block_size
 #define gridDim emulation::grid_size
@@ -174,57 +181,69 @@ dim3 grid_size, block_size, block_index;
 Block *block = nullptr;
 
 inline void enter() {
-    (*block->body)();
-    block->fibers[block->current].done = true;
-    --block->alive;
-    ++block->progress;
-    // Goes to the scheduler for good, by `uc_link`.
+    for (;;) {
+        (*block->body)();
+        current().done = true;
+        --block->alive;
+        ++block->progress;
+        yield();
+    }
 }
 
-inline bool run_block(Block &of, const std::function<void()> &body) {
-    block = &of;
-    of.body = &body;
-    size_t count = of.fibers.size();
-    of.alive = count;
-    of.all = {};
-    for (auto &warp : of.warps) warp = {};
+// Lets the current thread go on until it waits or ends.
+__attribute__((noinline)) inline void resume() {
+    if (_setjmp(block->scheduler) != 0) return;
+    Fiber &fiber = current();
+    if (fiber.started) _longjmp(fiber.at, 1);
+    fiber.started = true;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = STACK;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, &enter, 0);
+    setcontext(&fiber.context);
+}
+
+inline bool run_block(size_t count) {
+    block->alive = count;
+    block->all = {};
+    for (auto &warp : block->warps) warp = {};
     for (size_t i = 0; i < count; ++i) {
-        Fiber &fiber = of.fibers[i];
+        Fiber &fiber = *block->fibers[i];
         fiber.done = false;
         fiber.thread.x = unsigned(i % block_size.x);
         fiber.thread.y = unsigned(i / block_size.x % block_size.y);
         fiber.thread.z = unsigned(i / block_size.x / block_size.y);
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = &of.stacks[i * STACK];
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = &of.scheduler;
-        makecontext(&fiber.context, reinterpret_cast<void (*)()>(&enter), 0);
     }
-    while (of.alive > 0) {
-        size_t before = of.progress;
-        for (of.current = 0; of.current < count; ++of.current)
-            if (!of.fibers[of.current].done)
-                swapcontext(&of.scheduler, &of.fibers[of.current].context);
-        if (of.progress == before) return false;
+    while (block->alive > 0) {
+        size_t before = block->progress;
+        for (block->current = 0; block->current < count; ++block->current)
+            if (!current().done) resume();
+        if (block->progress == before) {
+            // These never come back.
+            block->fibers.clear();
+            return false;
+        }
     }
     return true;
 }
 
 inline bool run(const dim3 &grid, const dim3 &threads, size_t shared,
          const std::function<void()> &body) {
+    static Block only;
     grid_size = grid;
     block_size = threads;
+    block = &only;
+    only.body = &body;
     size_t count = size_t(threads.x) * threads.y * threads.z;
-    Block of;
-    of.fibers.resize(count);
-    of.stacks.resize(count * STACK);
-    of.warps.resize((count + WARP - 1) / WARP);
-    of.exchanged.resize(count);
-    of.shared.resize(shared);
+    while (only.fibers.size() < count) only.fibers.emplace_back(new Fiber);
+    only.warps.resize((count + WARP - 1) / WARP);
+    only.exchanged.resize(count);
+    only.shared.resize(shared);
     for (block_index.z = 0; block_index.z < grid.z; ++block_index.z)
         for (block_index.y = 0; block_index.y < grid.y; ++block_index.y)
             for (block_index.x = 0; block_index.x < grid.x; ++block_index.x)
-                if (!run_block(of, body)) return false;
+                if (!run_block(count)) return false;
     return true;
 }
 
