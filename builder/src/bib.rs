@@ -94,11 +94,41 @@ impl Bibliography {
             let citation = citations.get(item.key.as_str()).map_or("", String::as_str);
             let citation = citation.trim_start_matches('(').trim_end_matches(')');
             let (authors, year) = citation.rsplit_once(' ').unwrap_or((citation, ""));
-            let entry = inlines(&item.content);
+            let mut entry = inlines(&item.content);
+            tidy(&mut entry);
             let authors = authors.trim_end_matches(',').to_owned();
             Reference { key: item.key, authors, year: year.to_owned(), entry }
         });
         references.collect()
+    }
+}
+
+/// Takes away what the style's rules leave where parts of an entry are missing or meet: a comma
+/// after the year without a month, a full stop after a question, the title of a collection as the
+/// title of its volume too.
+fn tidy(entry: &mut [Inline]) {
+    let mut ends_in_question = false;
+    for inline in entry {
+        let text = match &mut inline.kind {
+            InlineKind::Text(text) => text,
+            InlineKind::Emph(inner) => match &mut inner[..] {
+                [Inline { kind: InlineKind::Text(text), .. }] => text,
+                _ => continue,
+            },
+            _ => {
+                ends_in_question = false;
+                continue;
+            }
+        };
+        if ends_in_question && text.starts_with('.') {
+            text.remove(0);
+        }
+        *text = text.replace(",)", ")").replace("?.", "?").replace("!.", "!");
+        let half = text.len().saturating_sub(2) / 2;
+        if text.get(half..half + 2) == Some(": ") && text[..half] == text[half + 2..] {
+            text.truncate(half);
+        }
+        ends_in_question = text.ends_with(['?', '!']);
     }
 }
 
@@ -160,7 +190,14 @@ mod tests {
         @book{bishop, author = {Bishop, Christopher M.}, title = {Pattern Recognition},
           publisher = {Springer}, year = {2006}}
         @book{bishop2, author = {Bishop, Christopher M.}, title = {Another Book},
-          publisher = {Springer}, year = {2006}}";
+          publisher = {Springer}, year = {2006}}
+        @inproceedings{encode, author = {Islam, Md Amirul}, title = {How Much Do They Encode?},
+          booktitle = {International Conference on Learning Representations}, year = {2020}}
+        @incollection{eddy, author = {Eddy, David M.}, title = {Reasoning in Medicine},
+          booktitle = {Judgment: Heuristics and Biases}, editor = {Kahneman, Daniel},
+          publisher = {Cambridge University Press}, year = {1982}}
+        @book{asked, author = {Doe, Jane}, title = {Who Asks?}, publisher = {Springer},
+          year = {2001}}";
 
     fn references(keys: &[&str]) -> Vec<Reference> {
         let bibliography = Bibliography::parse(Path::new("r.bib"), BIB).unwrap();
@@ -192,6 +229,17 @@ mod tests {
         assert!(kinds().any(|kind| matches!(kind, InlineKind::Emph(_))), "{list:?}");
         assert!(kinds().any(|kind| matches!(kind, InlineKind::Link { target, .. }
             if target == "https://arxiv.org/abs/1412.6980")));
+    }
+
+    #[test]
+    fn parts_that_are_missing_or_meet_leave_no_marks() {
+        let text = |key| plain_text(&references(&[key])[0].entry);
+        let talk = text("encode");
+        assert!(talk.starts_with("Islam, M. A. (2020). How Much Do They Encode? "), "{talk}");
+        let chapter = text("eddy");
+        assert_eq!(chapter.matches("Heuristics and Biases").count(), 1, "{chapter}");
+        let asked = text("asked");
+        assert!(asked.contains("Who Asks? Springer"), "{asked}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Runs cells given on standard input, separated by lines `---`, and shows what each gave;
-//! with `CELLS_EVCXR=1` on evcxr.
+//! with `CELLS_EVCXR=1` on evcxr, if it is built in (feature `evcxr`).
 
 use kernel::engine::{Backend, CellSource, Engine, EngineConfig, Outcome, PreludeCrate};
 use std::io::Read;

@@ -18,5 +18,5 @@ pub use shell::run;
 /// Must be the first call of `main` in a program that starts engines: the portable back end runs
 /// cells in a second process of the same program, which never returns from here.
 pub fn runtime_hook() {
-    evcxr::runtime_hook();
+    engine::runtime_hook();
 }

@@ -27,6 +27,16 @@ macro_rules! tests {
 each_rule!(tests);
 
 #[test]
+fn the_oracle_was_asked_about_these_rules() {
+    let seen = std::fs::read_to_string(oracle_record()).unwrap_or_default();
+    assert_eq!(
+        seen,
+        asked_of_the_oracle(),
+        "run `cargo test --workspace --features d2l-kernel/evcxr --test oracle`"
+    );
+}
+
+#[test]
 fn a_value_without_debug_is_shown_as_its_type() {
     let opaque = Session::new().ok("struct Opaque; Opaque");
     assert!(opaque.starts_with('<') && opaque.ends_with("Opaque>"), "{opaque}");

@@ -8,6 +8,11 @@ use evcxr::{CommandContext, EvalContextOutputs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+/// See [`crate::runtime_hook`].
+pub(crate) fn runtime_hook() {
+    evcxr::runtime_hook();
+}
+
 /// evcxr with the prelude crate loaded.
 pub(super) struct EvcxrEngine {
     context: Option<CommandContext>,

@@ -40,12 +40,12 @@ pub struct PreludeCrate {
 /// The ways to run a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
-    /// The warm server where it works, else evcxr.
+    /// The warm server on Linux, elsewhere evcxr.
     #[default]
     Auto,
     /// The warm compile server.
     Warm,
-    /// evcxr.
+    /// evcxr; on Linux only if this crate was built with the feature `evcxr`.
     Evcxr,
 }
 
@@ -180,9 +180,12 @@ pub struct CellDiagnostic {
     pub notes: Vec<String>,
 }
 
+#[cfg_attr(all(target_os = "linux", not(feature = "evcxr")), path = "no_evcxr.rs")]
 mod evcxr;
 #[cfg(target_os = "linux")]
 mod warm;
+
+pub(crate) use evcxr::runtime_hook;
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]

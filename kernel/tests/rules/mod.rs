@@ -7,6 +7,33 @@
 
 use crate::session::Seen;
 use kernel::engine::ErrorKind;
+use std::path::PathBuf;
+
+/// What the oracle was asked: which evcxr, and a digest of the rules and of what puts them to it. The
+/// oracle keeps this in [`oracle_record`] once all rules hold there.
+pub(crate) fn asked_of_the_oracle() -> String {
+    let lock = include_str!("../../../Cargo.lock");
+    let version = lock
+        .split("\n\n")
+        .find(|package| package.contains("name = \"evcxr\"\n"))
+        .and_then(|package| package.lines().find_map(|l| l.strip_prefix("version = ")))
+        .expect("Cargo.lock names evcxr");
+    let mut digest = blake3::Hasher::new();
+    for text in [
+        include_str!("mod.rs"),
+        include_str!("../oracle.rs"),
+        include_str!("../../CELLS.md"),
+        include_str!("../../src/engine/evcxr.rs"),
+    ] {
+        digest.update(text.as_bytes());
+    }
+    format!("evcxr {}\n{}\n", version.trim_matches('"'), digest.finalize().to_hex())
+}
+
+/// Where the oracle keeps what it was asked.
+pub(crate) fn oracle_record() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/oracle.txt").into()
+}
 
 /// A cell and what it must give.
 #[derive(Debug, Clone)]
