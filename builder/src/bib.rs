@@ -235,7 +235,10 @@ mod tests {
     fn parts_that_are_missing_or_meet_leave_no_marks() {
         let text = |key| plain_text(&references(&[key])[0].entry);
         let talk = text("encode");
-        assert!(talk.starts_with("Islam, M. A. (2020). How Much Do They Encode? "), "{talk}");
+        assert!(
+            talk.starts_with("Islam, M. A. (2020). How Much Do They Encode? "),
+            "{talk}"
+        );
         let chapter = text("eddy");
         assert_eq!(chapter.matches("Heuristics and Biases").count(), 1, "{chapter}");
         let asked = text("asked");

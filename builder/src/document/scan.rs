@@ -435,7 +435,10 @@ impl Scanner<'_> {
     fn role(&mut self, at: usize) -> usize {
         let after = at + 1;
         let before = if at == 0 { b' ' } else { self.bytes[at - 1] };
-        if before.is_ascii_alphanumeric() || before == b':' {
+        // A mark of the index stands right behind its word.
+        let is_behind_word = before.is_ascii_alphanumeric()
+            && !self.source[after..].starts_with("index:`");
+        if is_behind_word || before == b':' {
             return after;
         }
         let name = self.bytes[after..]

@@ -123,7 +123,20 @@ fn list_page(
 
 /// The place of a word of the book's index on its page; a page is listed once.
 pub(super) fn index_anchor(term: &str) -> String {
-    format!("index-{}", crate::document::inline::slug(term))
+    // Words that differ by capitals alone, or by where one is below another, are at places of
+    // their own.
+    let name: String = term.chars().map(|c| if c == '!' { '-' } else { c }).collect();
+    let slug = crate::document::inline::slug(&name);
+    if name == term && slug == term {
+        return format!("index-{slug}");
+    }
+    let digest = blake3::hash(term.as_bytes()).to_hex();
+    format!("index-{slug}-{}", &digest[..4])
+}
+
+/// What a word of the index is sorted by: what is below a word follows it at once.
+fn index_key(term: &str) -> String {
+    term.to_lowercase().replace('!', "\u{1}")
 }
 
 /// The words of the book's index with the sections in which they stand.
@@ -132,8 +145,7 @@ pub(super) fn index(book: &Book) -> Vec<(String, Vec<usize>)> {
     for (index, section) in book.sections.iter().enumerate() {
         section.document.walk_inlines(|inline| {
             if let InlineKind::Index(term) = &inline.kind {
-                let sections =
-                    words.entry((term.to_lowercase(), term.clone())).or_default();
+                let sections = words.entry((index_key(term), term.clone())).or_default();
                 if sections.last() != Some(&index) {
                     sections.push(index);
                 }

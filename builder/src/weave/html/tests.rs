@@ -176,6 +176,27 @@ fn a_page_says_what_the_chapter_says() {
     );
 }
 
+#[test]
+fn the_index_has_words_below_words_and_a_place_for_each() {
+    let one = "# One\n\nThe gradient:index:`gradient` is clipped:index:`gradient!clipping` in \
+               *gradient descent*.:index:`gradient descent`:index:`Gradient`\n";
+    let files = woven(one, vec![]).unwrap();
+    let page = text_of(&files, "ch/one.html");
+    assert!(!page.contains(":index:"), "{page}");
+    let index = text_of(&files, "genindex.html");
+    let places: Vec<&str> = index
+        .split("one.html#")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    let at = |word: &str| places.iter().position(|p| p.starts_with(word)).expect(word);
+    assert!(at("index-gradient-clipping") < at("index-gradient-descent"), "{places:?}");
+    assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), 4, "{places:?}");
+    for place in places {
+        assert_eq!(page.matches(&format!("id=\"{place}\"")).count(), 1, "{place}");
+    }
+}
+
 /// The addresses in the `content` of a page's `og:image`, without the site's.
 fn card_of(files: &[OutFile], page: &str, url: &str) -> Option<String> {
     let html = text_of(files, page);
