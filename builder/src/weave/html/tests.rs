@@ -183,7 +183,7 @@ fn the_index_has_words_below_words_and_a_place_for_each() {
     let files = woven(one, vec![]).unwrap();
     let page = text_of(&files, "ch/one.html");
     assert!(!page.contains(":index:"), "{page}");
-    let index = text_of(&files, "genindex.html");
+    let index = text_of(&files, "book-index.html");
     let places: Vec<&str> = index
         .split("one.html#")
         .skip(1)
