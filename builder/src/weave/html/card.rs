@@ -41,15 +41,15 @@ pub(super) fn plan(book: &Book, theme: &Theme, index: Option<usize>) -> Card {
                 None => title_of(chapter),
             })
         }
-        Some(_) => None,
-        None => config.subtitle.clone(),
+        _ => None,
     };
     let url = config.site.url.as_deref().unwrap_or_default();
     let site = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
     let mut call = format!("#card(book: {}, ", pdf::quoted(&config.title));
     let _ = write!(call, "title: {}, site: {}, ", pdf::quoted(&title), pdf::quoted(site));
     let number = section.and_then(|section| section.number.clone());
-    for (name, value) in [("number", number), ("above", above)] {
+    let below = if section.is_none() { config.subtitle.clone() } else { None };
+    for (name, value) in [("number", number), ("above", above), ("below", below)] {
         let value = value.map_or("none".into(), |value| pdf::quoted(&value));
         let _ = write!(call, "{name}: {value}, ");
     }
