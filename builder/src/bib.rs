@@ -106,7 +106,14 @@ impl Bibliography {
 /// Takes away what the style's rules leave where parts of an entry are missing or meet: a comma
 /// after the year without a month, a full stop after a question, the title of a collection as the
 /// title of its volume too.
-fn tidy(entry: &mut [Inline]) {
+fn tidy(entry: &mut Vec<Inline>) {
+    let said = |inline: &Inline| plain_text(std::slice::from_ref(inline));
+    let again = entry
+        .windows(3)
+        .position(|three| said(&three[1]) == ": " && said(&three[0]) == said(&three[2]));
+    if let Some(at) = again {
+        entry.drain(at + 1..at + 3);
+    }
     let mut ends_in_question = false;
     for inline in entry {
         let text = match &mut inline.kind {
@@ -124,10 +131,6 @@ fn tidy(entry: &mut [Inline]) {
             text.remove(0);
         }
         *text = text.replace(",)", ")").replace("?.", "?").replace("!.", "!");
-        let half = text.len().saturating_sub(2) / 2;
-        if text.get(half..half + 2) == Some(": ") && text[..half] == text[half + 2..] {
-            text.truncate(half);
-        }
         ends_in_question = text.ends_with(['?', '!']);
     }
 }

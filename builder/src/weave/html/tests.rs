@@ -178,7 +178,7 @@ fn a_page_says_what_the_chapter_says() {
 
 #[test]
 fn the_index_has_words_below_words_and_a_place_for_each() {
-    let one = "# One\n\nThe gradient:index:`gradient` is clipped:index:`gradient!clipping` in \
+    let one = "# One\n\n## Part\n:label:`part`\n\nThe gradient:index:`gradient` is clipped:index:`gradient!clipping` in \
                *gradient descent*.:index:`gradient descent`:index:`Gradient`\n";
     let files = woven(one, vec![]).unwrap();
     let page = text_of(&files, "ch/one.html");
