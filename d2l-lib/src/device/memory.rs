@@ -313,11 +313,6 @@ fn put(class: usize, base: NonNull<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicBool, Ordering::Relaxed},
-        time::{Duration, Instant},
-    };
-
     use super::*;
 
     #[test]
@@ -351,6 +346,10 @@ mod tests {
     #[cfg(not(exact_blocks))]
     #[test]
     fn a_kept_block_is_waited_for_while_another_thread_looks() {
+        use std::{
+            sync::atomic::{AtomicBool, Ordering::Relaxed},
+            time::{Duration, Instant},
+        };
         // A size that no other test uses.
         let kept = || Block::new::<u8>(5 << 20);
         let found = |_: &i32| {

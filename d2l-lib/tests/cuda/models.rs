@@ -219,12 +219,14 @@ fn steps_leave_nothing_behind() {
     };
     // The emulated GPU takes a minute for 2,500.
     let steps =
-        std::env::var("D2L_TEST_STEPS").map_or(400, |n| n.parse().expect("a number"));
+        std::env::var("D2L_TEST_STEPS").map_or(2_000, |n| n.parse().expect("a number"));
     let (in_use, peak, before) = used_after(100);
     let (in_use_then, peak_then, after) = used_after(steps);
     assert_eq!((in_use_then, peak_then), (in_use, peak));
     let grown = after.saturating_sub(before);
-    assert!(grown < 1 << 20, "this process has {grown} bytes more after {steps} steps");
+    // A sanitizer keeps what was freed.
+    let is_watched = cfg!(exact_blocks);
+    assert!(is_watched || grown < 1 << 20, "{grown} bytes more after {steps} steps");
 }
 
 /// Bytes of main memory that this process has; 0 where the system does not say.
