@@ -18,7 +18,7 @@ const WIDTH: usize = 30;
 /// Gives what `steps` gives, and shows how far it has come.
 ///
 /// # Panics
-/// At the next step after an interrupt; see [`interrupt`](crate::interrupt).
+/// At the next step after an interrupt; see [`interrupt`].
 ///
 /// ```
 /// use d2l::progress::progress;
