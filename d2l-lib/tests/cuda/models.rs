@@ -41,22 +41,37 @@ fn models_train_the_same_by_every_rule() {
             net.to_device(device);
             let x = numbers(&[12, 5], 0.3).to_device(device);
             let y = tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]).to_device(device);
-            let mut rule = make(net.parameters());
-            let mut step = |_| {
-                let loss = net.forward(&x).cross_entropy(&y);
-                rule.zero_grad();
-                loss.backward();
-                rule.step();
-                loss.item()
-            };
-            (0..5).map(&mut step).collect::<Vec<f64>>()
+            train(&net, &mut *make(net.parameters()), &x, &y, 5)
         };
-        let (own, its) = (losses(Device::Cpu), losses(gpu));
-        assert!(own[4] < own[0], "{name}: {own:?}");
-        for (own, its) in own.iter().zip(&its) {
-            let close = (own - its).abs() < 1e-4;
-            assert!(close, "{name}: {own} on the processor, {its} on the GPU");
-        }
+        same_losses(name, &losses(Device::Cpu), &losses(gpu));
+    }
+}
+
+/// The losses in so many steps.
+fn train(
+    net: &dyn Module,
+    rule: &mut dyn optim::Optimizer,
+    x: &Tensor,
+    labels: &Tensor,
+    steps: usize,
+) -> Vec<f64> {
+    let step = |_| {
+        let y = net.forward(x);
+        let loss = y.reshape([labels.numel(), y.len_of(-1)]).cross_entropy(labels);
+        rule.zero_grad();
+        loss.backward();
+        rule.step();
+        loss.item()
+    };
+    (0..steps).map(step).collect()
+}
+
+fn same_losses(name: &str, own: &[f64], its: &[f64]) {
+    assert!(own.last() < own.first(), "{name} learns: {own:?}");
+    assert_eq!(own.len(), its.len());
+    for (own, its) in own.iter().zip(its) {
+        let close = (own - its).abs() < 1e-4;
+        assert!(close, "{name}: {own} on the processor, {its} on the GPU");
     }
 }
 
@@ -117,22 +132,9 @@ fn same_steps(
         net.to_device(device);
         let (x, labels) = (x.to_device(device), labels.to_device(device));
         let mut rule = optim::Sgd::new(net.parameters(), 0.1);
-        let mut step = |_| {
-            let y = net.forward(&x);
-            let loss = y.reshape([labels.numel(), y.len_of(-1)]).cross_entropy(&labels);
-            rule.zero_grad();
-            loss.backward();
-            rule.step();
-            loss.item()
-        };
-        (0..3).map(&mut step).collect::<Vec<f64>>()
+        train(&*net, &mut rule, &x, &labels, 3)
     };
-    let (own, its) = (losses(Device::Cpu), losses(gpu));
-    assert!(own[2] < own[0], "{name} learns: {own:?}");
-    for (own, its) in own.iter().zip(&its) {
-        let close = (own - its).abs() < 1e-4;
-        assert!(close, "{name}: {own} on the processor, {its} on the GPU");
-    }
+    same_losses(name, &losses(Device::Cpu), &losses(gpu));
 }
 
 fn labels(count: usize, classes: i64) -> Tensor {
@@ -217,7 +219,7 @@ fn steps_leave_nothing_behind() {
         let figures = gpu.memory().expect("a GPU has figures");
         (figures.in_use, figures.peak, resident())
     };
-    // The emulated GPU takes a minute for 2,500.
+    // The emulated GPU takes 12 s for 10,000.
     let steps =
         std::env::var("D2L_TEST_STEPS").map_or(2_000, |n| n.parse().expect("a number"));
     let (in_use, peak, before) = used_after(100);
