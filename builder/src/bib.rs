@@ -116,16 +116,14 @@ fn tidy(entry: &mut Vec<Inline>) {
     }
     let mut ends_in_question = false;
     for inline in entry {
-        let text = match &mut inline.kind {
-            InlineKind::Text(text) => text,
-            InlineKind::Emph(inner) => match &mut inner[..] {
-                [Inline { kind: InlineKind::Text(text), .. }] => text,
-                _ => continue,
-            },
-            _ => {
-                ends_in_question = false;
-                continue;
-            }
+        // Words are stressed as a whole (`push`).
+        let words = match &mut inline.kind {
+            InlineKind::Emph(inner) => inner.first_mut().map(|words| &mut words.kind),
+            other => Some(other),
+        };
+        let Some(InlineKind::Text(text)) = words else {
+            ends_in_question = false;
+            continue;
         };
         if ends_in_question && text.starts_with('.') {
             text.remove(0);

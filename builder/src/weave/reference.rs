@@ -125,9 +125,8 @@ fn list_page(
 pub(super) fn index_anchor(term: &str) -> String {
     // Words that differ by capitals alone, or by where one is below another, are at places of
     // their own.
-    let name: String = term.chars().map(|c| if c == '!' { '-' } else { c }).collect();
-    let slug = crate::document::inline::slug(&name);
-    if name == term && slug == term {
+    let slug = crate::document::inline::slug(&term.replace('!', "-"));
+    if slug == term {
         return format!("index-{slug}");
     }
     let digest = blake3::hash(term.as_bytes()).to_hex();
