@@ -119,17 +119,23 @@ const WITHOUT_EXAMPLE: &[&str] = &[
     "evcxr_display",
 ];
 
+/// Asserts that no public item is wrong; `what` says what the wrong ones are told.
+#[track_caller]
+fn none(what: &str, is_wrong: impl Fn(&Item) -> bool) {
+    let wrong: Vec<String> =
+        items().iter().filter(|item| is_wrong(item)).map(Item::place).collect();
+    assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn public_items_have_an_example() {
-    let lacks = items().into_iter().filter(|item| {
+    none("no example", |item| {
         !item.attributes.contains("doc(hidden)")
             && !item.name.starts_with('$')
             && !item.file.starts_with("plot")
             && !WITHOUT_EXAMPLE.contains(&&*item.name)
             && !item.doc.contains("```")
     });
-    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
-    assert!(lacks.is_empty(), "no example:\n{}", lacks.join("\n"));
 }
 
 /// Displays show something and give nothing back; what they write is tested in `display.rs`.
@@ -137,12 +143,10 @@ const ASSERTS_NOTHING: &[&str] = &["display.rs", "interrupt.rs", "progress.rs"];
 
 #[test]
 fn examples_assert_something() {
-    let lacks = items().into_iter().filter(|item| {
+    none("the example asserts nothing", |item| {
         let shown = item.doc.contains("```") && !item.file.starts_with("plot");
         shown && !ASSERTS_NOTHING.contains(&&*item.file) && !item.doc.contains("assert")
     });
-    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
-    assert!(lacks.is_empty(), "the example asserts nothing:\n{}", lacks.join("\n"));
 }
 
 #[test]
@@ -205,7 +209,7 @@ fn signature(item: &Item) -> &str {
 fn functions_of_tensors_tell_shapes() {
     assert!(tells_shapes("Slides over images `(n, c, h, w)`."));
     assert!(!tells_shapes("The mean of `(a - b)²`."), "this says nothing of shapes");
-    let lacks = items().into_iter().filter(|item| {
+    none("not a word about shapes", |item| {
         // In macros' tables stand only functions of tensors, without their signatures.
         let of_tensors =
             signature(item).contains("Tensor") || !signature(item).contains("fn ");
@@ -217,8 +221,6 @@ fn functions_of_tensors_tell_shapes() {
             && !item.name.starts_with('$')
             && !tells_shapes(&words)
     });
-    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
-    assert!(lacks.is_empty(), "not a word about shapes:\n{}", lacks.join("\n"));
 }
 
 /// Parameters of which some are wrong for every tensor.
@@ -233,14 +235,12 @@ const CAN_BE_WRONG: &[&str] = &[
 
 #[test]
 fn functions_with_axes_shapes_or_indices_say_when_they_panic() {
-    let lacks = items().into_iter().filter(|item| {
+    none("lack `# Panics`", |item| {
         item.kind == "fn"
             && !item.name.starts_with('$')
             && CAN_BE_WRONG.iter().any(|one| signature(item).contains(one))
             && !item.doc.contains("# Panics")
     });
-    let lacks: Vec<String> = lacks.map(|item| item.place()).collect();
-    assert!(lacks.is_empty(), "lack `# Panics`:\n{}", lacks.join("\n"));
 }
 
 /// What PyTorch's numbers cannot check, or need not, and what does instead.
