@@ -4,12 +4,15 @@
 //! * [`driver`](Driver) is the boundary: a real GPU ([`nvidia`]), one made of the processor
 //!   ([`emulated`]), or one that fails on request.
 //! * [`gpu`] is what is above it: memory that is kept ([`allocator`]), kernels by name
-//!   ([`program`]), arrays.
+//!   ([`program`]).
+//! * [`array`] has elements, or what computes them when something needs them ([`chain`]).
 //!
 //! All work of a GPU is queued in one order, whoever asks for it, and nobody waits but who wants
 //! elements back.
 
 mod allocator;
+mod array;
+pub(crate) mod chain;
 mod driver;
 mod emulated;
 mod error;
@@ -20,17 +23,20 @@ mod nvidia;
 mod program;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
+pub(crate) use array::Array;
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
-pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};
+pub(crate) use gpu::{Arguments, Gpu, Kernel};
 pub(crate) use program::{
     ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
     RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
 };
+pub(crate) use walk::Walk;
 
 use super::Device;
 
