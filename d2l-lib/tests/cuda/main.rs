@@ -4,6 +4,7 @@
 //! environment it is the machine's first.
 
 mod models;
+mod replay;
 
 use std::{
     process::Command,

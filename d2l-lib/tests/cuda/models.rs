@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use d2l::{
+    Replay,
     nn::{Linear, Module},
     prelude::*,
 };
@@ -41,29 +42,30 @@ fn models_train_the_same_by_every_rule() {
             net.to_device(device);
             let x = numbers(&[12, 5], 0.3).to_device(device);
             let y = tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]).to_device(device);
-            train(&net, &mut *make(net.parameters()), &x, &y, 5)
+            train(&net, &mut *make(net.parameters()), &x, &y, 5).0
         };
         same_losses(name, &losses(Device::Cpu), &losses(gpu));
     }
 }
 
-/// The losses in so many steps.
+/// The losses in so many steps, and whether the last one was replayed.
 fn train(
     net: &dyn Module,
     rule: &mut dyn optim::Optimizer,
     x: &Tensor,
     labels: &Tensor,
     steps: usize,
-) -> Vec<f64> {
-    let step = |_| {
+) -> (Vec<f64>, bool) {
+    let mut step = Replay::new(x.device(), || {
         let y = net.forward(x);
         let loss = y.reshape([labels.numel(), y.len_of(-1)]).cross_entropy(labels);
         rule.zero_grad();
         loss.backward();
         rule.step();
-        loss.item()
-    };
-    (0..steps).map(step).collect()
+        loss
+    });
+    let losses = (0..steps).map(|_| step.run().item()).collect();
+    (losses, step.is_replayed())
 }
 
 fn same_losses(name: &str, own: &[f64], its: &[f64]) {
@@ -105,7 +107,8 @@ fn memory_is_given_back() {
     drop(x);
 }
 
-/// The same losses on both in three steps of SGD from the same weights.
+/// The same losses on both in six steps of SGD from the same weights, the last of which the GPU
+/// replays.
 fn same_steps(
     name: &str,
     make: impl Fn() -> Box<dyn Module>,
@@ -132,7 +135,10 @@ fn same_steps(
         net.to_device(device);
         let (x, labels) = (x.to_device(device), labels.to_device(device));
         let mut rule = optim::Sgd::new(net.parameters(), 0.1);
-        train(&*net, &mut rule, &x, &labels, 3)
+        let _alone = alone();
+        let (losses, is_replayed) = train(&*net, &mut rule, &x, &labels, 6);
+        assert_eq!(is_replayed, device == gpu, "{name}");
+        losses
     };
     same_losses(name, &losses(Device::Cpu), &losses(gpu));
 }

@@ -13,7 +13,9 @@ use std::{
 use libloading::Library;
 
 use super::{
-    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    driver::{
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+    },
     program,
 };
 
@@ -178,6 +180,19 @@ impl Driver for Emulated {
         }
         Err(other("threads of a block wait at barriers that the others never reach"))
     }
+
+    fn capture(
+        &self,
+        _: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Graph>, Failure> {
+        Ok(None)
+    }
+
+    fn replay(&self, _: Graph) -> Result<(), Failure> {
+        unreachable!("nothing is captured")
+    }
+
+    fn forget(&self, _: Graph) {}
 
     fn synchronize(&self) -> Result<(), Failure> {
         Ok(())

@@ -9,10 +9,16 @@ use std::{
 
 use super::{
     allocator::{Allocator, Figures, Region},
-    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    driver::{
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+    },
     error::CudaError,
+    recording::{self, Operation, Packed},
 };
 use crate::dtype::DType;
+
+/// What errors of recordings are told of.
+const REPLAY: &str = "replay";
 
 pub(crate) struct Gpu {
     index: usize,
@@ -22,6 +28,25 @@ pub(crate) struct Gpu {
     waits: bool,
     modules: Mutex<HashMap<&'static str, Module>>,
     kernels: RwLock<HashMap<Kernel, Function>>,
+}
+
+impl Packed {
+    /// The arguments, which live elsewhere, as they are now.
+    fn of(arguments: &Arguments) -> Packed {
+        let mut packed = Packed::default();
+        for (&place, &size) in arguments.places.iter().zip(&arguments.sizes) {
+            // SAFETY: `with` was given a reference to so many bytes, all of them initialised.
+            packed.push(unsafe { std::slice::from_raw_parts(place.cast(), size) });
+        }
+        packed
+    }
+
+    /// Where each argument is.
+    fn places(&mut self) -> Vec<*mut c_void> {
+        let bytes = self.bytes.as_mut_ptr();
+        // SAFETY: every start is inside.
+        self.starts.iter().map(|&start| unsafe { bytes.add(start) }.cast()).collect()
+    }
 }
 
 /// A kernel by name: `add`, `F32` is `add_f32`.
@@ -46,17 +71,24 @@ impl Kernel {
 /// What a kernel is called with: plain numbers and structures, laid out as in C.
 pub(crate) struct Arguments<'a> {
     places: Vec<*mut c_void>,
+    /// How many bytes each has.
+    sizes: Vec<usize>,
     values: PhantomData<&'a ()>,
 }
 
 impl<'a> Arguments<'a> {
     pub(crate) fn new() -> Arguments<'a> {
-        Arguments { places: Vec::with_capacity(8), values: PhantomData }
+        Arguments {
+            places: Vec::with_capacity(8),
+            sizes: Vec::with_capacity(8),
+            values: PhantomData,
+        }
     }
 
-    /// The next argument.
+    /// The next argument, a number or a structure without gaps.
     pub(crate) fn with<T: Copy>(mut self, value: &'a T) -> Arguments<'a> {
         self.places.push(std::ptr::from_ref(value).cast_mut().cast());
+        self.sizes.push(size_of::<T>());
         self
     }
 
@@ -122,7 +154,8 @@ impl Gpu {
         operation: &'static str,
         bytes: usize,
     ) -> Result<Region, CudaError> {
-        self.allocator.take(&*self.driver, self.index, operation, bytes)
+        let pool = recording::pool(self.index);
+        self.allocator.take(&*self.driver, self.index, operation, bytes, pool)
     }
 
     /// Takes memory back, once all is done that was queued.
@@ -138,7 +171,13 @@ impl Gpu {
     ) -> Result<(), CudaError> {
         match bytes.len() {
             0 => Ok(()),
-            _ => self.told(operation, self.driver.upload(bytes, to)),
+            _ => {
+                recording::note(self.index, || Operation::Upload {
+                    bytes: bytes.to_vec(),
+                    to,
+                });
+                self.told(operation, self.driver.upload(bytes, to))
+            }
         }
     }
 
@@ -148,6 +187,7 @@ impl Gpu {
         from: Address,
         to: &mut [u8],
     ) -> Result<(), CudaError> {
+        recording::hinder(&format!("{operation}: elements come to main memory"));
         self.told(operation, self.driver.download(from, to))
     }
 
@@ -159,7 +199,10 @@ impl Gpu {
     ) -> Result<(), CudaError> {
         match bytes {
             0 => Ok(()),
-            _ => self.told("copy", self.driver.copy(from, to, bytes)),
+            _ => {
+                recording::note(self.index, || Operation::Copy { from, to, bytes });
+                self.told("copy", self.driver.copy(from, to, bytes))
+            }
         }
     }
 
@@ -171,7 +214,10 @@ impl Gpu {
     ) -> Result<(), CudaError> {
         match bytes {
             0 => Ok(()),
-            _ => self.told(operation, self.driver.zero(at, bytes)),
+            _ => {
+                recording::note(self.index, || Operation::Zero { at, bytes });
+                self.told(operation, self.driver.zero(at, bytes))
+            }
         }
     }
 
@@ -198,6 +244,10 @@ impl Gpu {
         let launched =
             unsafe { self.driver.launch(function, grid, &mut arguments.places) };
         self.told(kernel.name, launched)?;
+        recording::note(self.index, || {
+            let arguments = Packed::of(&arguments);
+            Operation::Launch { function, grid, arguments }
+        });
         if self.waits {
             self.told(kernel.name, self.driver.synchronize())?;
         }
@@ -222,8 +272,67 @@ impl Gpu {
         Ok(function)
     }
 
+    /// Begins to record what this thread asks of the GPU. Its memory is of `pool`, where the same
+    /// requests get the same blocks.
+    pub(crate) fn begin_recording(&self, pool: usize) {
+        self.allocator.begin(pool);
+        recording::begin(self.index, pool);
+    }
+
+    /// Gives a pool's memory to all.
+    pub(crate) fn dissolve(&self, pool: usize) {
+        self.allocator.dissolve(pool);
+    }
+
+    /// Makes what was recorded ready to be queued again, at once where the driver can do that.
+    /// What was uploaded has to be in memory of the GPU by then.
+    pub(crate) fn prepare(
+        &self,
+        operations: &[Operation],
+    ) -> Result<Option<Graph>, CudaError> {
+        let mut queue = || operations.iter().try_for_each(|one| self.again(one));
+        self.told(REPLAY, self.driver.capture(&mut queue))
+    }
+
+    /// Queues what was recorded once more.
+    pub(crate) fn replay(
+        &self,
+        operations: &[Operation],
+        graph: Option<Graph>,
+    ) -> Result<(), CudaError> {
+        let done = match graph {
+            Some(graph) => self.driver.replay(graph),
+            None => operations.iter().try_for_each(|one| self.again(one)),
+        };
+        self.told(REPLAY, done)?;
+        if self.waits {
+            self.told(REPLAY, self.driver.synchronize())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn forget(&self, graph: Graph) {
+        self.driver.forget(graph);
+    }
+
+    fn again(&self, operation: &Operation) -> Result<(), Failure> {
+        match operation {
+            Operation::Launch { function, grid, arguments } => {
+                let mut arguments = arguments.clone();
+                let mut places = arguments.places();
+                // SAFETY: so it was launched before, and the memory still belongs to the
+                // recording.
+                unsafe { self.driver.launch(*function, *grid, &mut places) }
+            }
+            Operation::Copy { from, to, bytes } => self.driver.copy(*from, *to, *bytes),
+            Operation::Zero { at, bytes } => self.driver.zero(*at, *bytes),
+            Operation::Upload { bytes, to } => self.driver.upload(bytes, *to),
+        }
+    }
+
     /// Waits until everything that was queued is done.
     pub(crate) fn synchronize(&self) -> Result<(), CudaError> {
+        recording::hinder("it waits for the GPU");
         self.told("synchronize", self.driver.synchronize())
     }
 }

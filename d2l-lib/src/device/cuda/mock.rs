@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::driver::{
-    Address, Capacity, Driver, Failure, Function, Grid, Module, Program,
+    Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
 };
 
 pub(crate) struct Mock {
@@ -132,6 +132,26 @@ impl Driver for Mock {
         self.launches.fetch_add(1, Relaxed);
         Ok(())
     }
+
+    fn capture(
+        &self,
+        queue: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Graph>, Failure> {
+        self.works("capture")?;
+        let before = self.launches.load(Relaxed);
+        queue()?;
+        // Nothing of it was done.
+        let launches = self.launches.swap(before, Relaxed) - before;
+        Ok(Some(Graph(launches)))
+    }
+
+    fn replay(&self, graph: Graph) -> Result<(), Failure> {
+        self.works("replay")?;
+        self.launches.fetch_add(graph.0, Relaxed);
+        Ok(())
+    }
+
+    fn forget(&self, _: Graph) {}
 
     fn synchronize(&self) -> Result<(), Failure> {
         self.works("synchronize")?;

@@ -21,6 +21,7 @@ mod gpu;
 mod mock;
 mod nvidia;
 mod program;
+pub(crate) mod recording;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -29,7 +30,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
 pub(crate) use array::Array;
-pub(crate) use driver::{Grid, Program};
+pub(crate) use driver::{Graph, Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Gpu, Kernel};
 pub(crate) use program::{
