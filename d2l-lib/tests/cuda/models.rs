@@ -31,11 +31,10 @@ fn models_train_the_same_by_every_rule() {
     let Some(gpu) = gpu() else { return };
     for (name, make) in rules {
         let losses = |device: Device| {
-            let net = {
-                let _alone = alone();
-                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)]
-            };
-            // Other tests draw random numbers meanwhile.
+            // Until all is dropped, for what one replay has used another one sees go.
+            let _alone = alone();
+            let net =
+                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)];
             for (i, (_, parameter)) in net.parameters().into_iter().enumerate() {
                 parameter.assign(numbers(parameter.shape(), i as f64) * 0.5);
             }
@@ -117,13 +116,10 @@ fn same_steps(
 ) {
     let Some(gpu) = gpu() else { return };
     let losses = |device: Device| {
-        let net = {
-            let _alone = alone();
-            let net = make();
-            // Lazy layers need an input before there are parameters.
-            net.forward(x);
-            net
-        };
+        let _alone = alone();
+        let net = make();
+        // Lazy layers need an input before there are parameters.
+        net.forward(x);
         for (i, (name, parameter)) in net.parameters().into_iter().enumerate() {
             let fan_in: usize = parameter.shape().iter().skip(1).product();
             // Scales of norms stay about 1.
@@ -135,7 +131,6 @@ fn same_steps(
         net.to_device(device);
         let (x, labels) = (x.to_device(device), labels.to_device(device));
         let mut rule = optim::Sgd::new(net.parameters(), 0.1);
-        let _alone = alone();
         let (losses, is_replayed) = train(&*net, &mut rule, &x, &labels, 6);
         assert_eq!(is_replayed, device == gpu, "{name}");
         losses
