@@ -40,13 +40,20 @@ struct State {
     figures: Figures,
 }
 
+/// A block that was given out, and how large it had to be.
+#[derive(Clone, Copy)]
+struct Given {
+    size: usize,
+    region: Region,
+}
+
 /// Memory that the same requests, made again in the same order, get again.
 #[derive(Default)]
 struct Pool {
     free: BTreeSet<(usize, Address)>,
     /// What was given out in the round before, and in this one.
-    before: Vec<Region>,
-    now: Vec<Region>,
+    before: Vec<Given>,
+    now: Vec<Given>,
     /// Where that of the round before is.
     promised: HashSet<Address>,
 }
@@ -68,7 +75,7 @@ impl Pool {
     /// Begins another round.
     fn begin(&mut self) {
         self.before = std::mem::take(&mut self.now);
-        self.promised = self.before.iter().map(|region| region.at).collect();
+        self.promised = self.before.iter().map(|given| given.region.at).collect();
     }
 }
 
@@ -145,7 +152,7 @@ impl Allocator {
         };
         if let Some(pool) = pool {
             state.owners.insert(region.at, pool);
-            state.pools.entry(pool).or_default().now.push(region);
+            state.pools.entry(pool).or_default().now.push(Given { size, region });
         }
         let figures = &mut state.figures;
         figures.in_use += region.bytes;
