@@ -62,9 +62,9 @@ impl Pool {
     /// A free block: the one that the same request got before. What others are to get again is
     /// left to them, so that after a few rounds all are the same.
     fn take(&mut self, size: usize) -> Option<Region> {
-        let same =
-            self.before.get(self.now.len()).map(|region| (region.bytes, region.at));
-        let same = same.filter(|block| block.0 == size && self.free.contains(block));
+        let same = self.before.get(self.now.len()).filter(|given| given.size == size);
+        let same = same.map(|Given { region, .. }| (region.bytes, region.at));
+        let same = same.filter(|block| self.free.contains(block));
         let mut fitting = self.free.range((size, 0)..=(size, Address::MAX));
         let (bytes, at) = same
             .or_else(|| fitting.find(|(_, at)| !self.promised.contains(at)).copied())?;
