@@ -13,7 +13,7 @@ use super::{
         Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
     },
     error::CudaError,
-    recording::{self, Operation, Packed},
+    recording::{self, Cells, Operation, Packed},
 };
 use crate::dtype::DType;
 
@@ -181,6 +181,16 @@ impl Gpu {
         }
     }
 
+    /// Sends bytes that no recording has in it.
+    pub(super) fn fill(
+        &self,
+        operation: &'static str,
+        bytes: &[u8],
+        to: Address,
+    ) -> Result<(), CudaError> {
+        self.told(operation, self.driver.upload(bytes, to))
+    }
+
     pub(super) fn download(
         &self,
         operation: &'static str,
@@ -294,12 +304,16 @@ impl Gpu {
         self.told(REPLAY, self.driver.capture(&mut queue))
     }
 
-    /// Queues what was recorded once more.
+    /// Queues what was recorded once more, with the next of the numbers that differ each time.
     pub(crate) fn replay(
         &self,
         operations: &[Operation],
         graph: Option<Graph>,
+        cells: &mut Cells,
     ) -> Result<(), CudaError> {
+        for (bytes, at) in cells.advance() {
+            self.told(REPLAY, self.driver.upload(bytes, at))?;
+        }
         let done = match graph {
             Some(graph) => self.driver.replay(graph),
             None => operations.iter().try_for_each(|one| self.again(one)),
