@@ -16,7 +16,7 @@ use crate::dtype::DType;
 
 pub(crate) struct Gpu {
     index: usize,
-    driver: Arc<dyn Driver>,
+    pub(super) driver: Arc<dyn Driver>,
     allocator: Allocator,
     /// Whether every launch is waited for, so that an error is that of the operation it names.
     waits: bool,
@@ -104,15 +104,27 @@ impl Array {
     }
 
     /// The elements as bytes, in main memory.
+    #[cfg(test)]
     pub(crate) fn download(
         &self,
         operation: &'static str,
         to: &mut [u8],
     ) -> Result<(), CudaError> {
+        self.download_from(operation, 0, to)
+    }
+
+    /// Elements from the `first` on, as bytes in main memory.
+    pub(crate) fn download_from(
+        &self,
+        operation: &'static str,
+        first: usize,
+        to: &mut [u8],
+    ) -> Result<(), CudaError> {
         if to.is_empty() {
             return Ok(());
         }
-        self.gpu.told(operation, self.gpu.driver.download(self.region.at, to))
+        let from = self.address_of(first);
+        self.gpu.told(operation, self.gpu.driver.download(from, to))
     }
 }
 
@@ -153,7 +165,7 @@ impl Gpu {
         self.allocator.clear(&*self.driver);
     }
 
-    fn told<T>(
+    pub(super) fn told<T>(
         &self,
         operation: &'static str,
         result: Result<T, Failure>,

@@ -7,9 +7,10 @@
 //!   ([`program`]), arrays.
 //!
 //! All work of a GPU is queued in one order, whoever asks for it, and nobody waits but who wants
-//! elements back.
+//! elements back. Only uploads may be queued beside it ([`beside`]).
 
 mod allocator;
+mod beside;
 mod driver;
 mod emulated;
 mod error;
@@ -18,12 +19,15 @@ mod gpu;
 mod mock;
 mod nvidia;
 mod program;
+mod staging;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
+pub(crate) use beside::{Arriving, Room};
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};
