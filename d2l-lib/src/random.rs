@@ -41,6 +41,14 @@ pub(crate) fn take_blocks(blocks: usize) -> (u64, u64) {
     (generator.seed, first)
 }
 
+/// What `make` makes; the numbers that it draws will be drawn again.
+pub(crate) fn undisturbed<R>(make: impl FnOnce() -> R) -> R {
+    let (seed, blocks) = take_blocks(0);
+    let made = make();
+    *lock() = Generator { seed, blocks };
+    made
+}
+
 /// `count` numbers, each made by `make` from words of its own: `per_block` numbers share
 /// the four words of a block.
 fn generate<T>(

@@ -4,7 +4,9 @@
 //! environment it is the machine's first.
 
 mod batches;
+mod draws;
 mod models;
+mod parallel;
 
 use std::{
     process::Command,

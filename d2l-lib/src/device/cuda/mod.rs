@@ -11,6 +11,7 @@
 
 mod allocator;
 mod beside;
+mod collective;
 mod driver;
 mod emulated;
 mod error;
@@ -28,6 +29,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
 pub(crate) use beside::{Arriving, Room};
+pub(crate) use collective::{Places, has_nccl};
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};

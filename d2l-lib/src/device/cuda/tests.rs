@@ -213,6 +213,15 @@ fn random_numbers_are_those_of_the_processor() {
     let expected: Vec<f32> = pairs.map(|z| (mean + std * z) as f32).collect();
     close(&fetch(&out), &expected[..23]);
 
+    let rate = 0.7_f64;
+    let arguments =
+        Arguments::new().with(&seed).with(&first).with(&count).with(&rate).with(&at);
+    // SAFETY: as above.
+    unsafe { gpu.launch(RANDOM, plain("exponential"), GRID, arguments) }.unwrap();
+    let small = words.iter().map(|w| f64::from(w >> 8) / f64::from(1 << 24));
+    let expected: Vec<f32> = small.map(|u| (-(1.0 - u).ln() / rate) as f32).collect();
+    assert_eq!(fetch(&out), expected[..23]);
+
     let (low, range, count) = (-5_i64, 1000_u64, 7_i64);
     let whole = send(gpu, &[0_i64; 7]);
     let at = whole.address();
