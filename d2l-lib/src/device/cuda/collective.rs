@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(nccl.told(0), Ok(()));
         // `ncclInvalidArgument`.
         let Err(Failure::Other(text)) = nccl.told(4) else { panic!("4 is an error") };
-        assert_eq!(text, "NCCL: invalid argument");
+        assert!(text.starts_with("NCCL: invalid argument"), "{text}");
         // SAFETY: a start and its end.
         unsafe { assert_eq!([(nccl.start)(), (nccl.end)()], [0, 0]) };
     }
