@@ -7,9 +7,9 @@
 //! ```
 //! use d2l::{parallel, prelude::*};
 //!
-//! // One processor can stand for two devices, too.
-//! let devices = [Device::Cpu, Device::Cpu];
 //! let (x, w) = (Tensor::rand([6, 3]), Tensor::rand([3]));
+//! // One device can stand for two.
+//! let devices = [x.device(), x.device()];
 //! let replicas = parallel::broadcast(&w, &devices);
 //! let replicas: Vec<Tensor> = replicas.into_iter().map(Tensor::requires_grad).collect();
 //! for (part, w) in parallel::scatter(&x, &devices).iter().zip(&replicas) {

@@ -30,12 +30,12 @@ use crate::{
 ///         nn::mse_loss(&net.forward(&x), &y).backward();
 ///         sgd.step();
 ///     }
-///     net.parameters()["weight"].to_device(Device::Cpu)
+///     net.parameters()["weight"].copy()
 /// };
 /// seed(1);
 /// let alone = train(&nn::Linear::new(4, 1));
 /// seed(1);
-/// let together = train(&DataParallel::new(&[Device::Cpu; 2], || nn::Linear::new(4, 1)));
+/// let together = train(&DataParallel::new(&[x.device(); 2], || nn::Linear::new(4, 1)));
 /// assert!(together.allclose(&alone));
 /// ```
 pub struct DataParallel {
@@ -116,8 +116,8 @@ impl DataParallel {
     /// ```
     /// use d2l::{parallel::DataParallel, prelude::*};
     ///
-    /// let net = DataParallel::new(&[Device::Cpu; 2], || nn::Linear::new(3, 2));
     /// let x = Tensor::rand([5, 3]);
+    /// let net = DataParallel::new(&[x.device(); 2], || nn::Linear::new(3, 2));
     /// assert!(net.forward(&x).allclose(&net.replicas()[0].forward(&x)));
     /// ```
     #[track_caller]
