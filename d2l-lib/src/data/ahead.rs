@@ -67,7 +67,10 @@ impl Ahead {
         if Device::home() != Device::Cpu {
             return None;
         }
-        let gpu = done(cuda::gpu(index));
+        Ahead::to(done(cuda::gpu(index)), source, rows)
+    }
+
+    fn to(gpu: &'static Gpu, source: &Source, rows: Vec<Range<usize>>) -> Option<Ahead> {
         let (orders, ordered) = channel::<Order>();
         let (finished, batches) = channel();
         let own = source.clone();
@@ -173,5 +176,83 @@ impl fmt::Debug for Ahead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = self.rows.len();
         write!(f, "Ahead {{ ordered: {}, left: {left} }}", self.ordered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::Arc,
+    };
+
+    use super::*;
+    use crate::device::cuda::{Failure, mock::Mock};
+
+    fn mocked() -> (&'static Gpu, Arc<Mock>) {
+        let mock = Arc::new(Mock::with_memory(1 << 20));
+        (Box::leak(Box::new(Gpu::new(3, mock.clone()))), mock)
+    }
+
+    /// Ten numbers in pairs, backwards.
+    fn pairs(gpu: &'static Gpu) -> Ahead {
+        let order = Some(9 - Tensor::arange(0..10));
+        let source = Source { tensors: vec![Tensor::arange(0..10)], order };
+        let rows = (0..5).map(|i| 2 * i..2 * i + 2).collect();
+        Ahead::to(gpu, &source, rows).expect("a thread")
+    }
+
+    fn message(ahead: &mut Ahead) -> String {
+        let panic = catch_unwind(AssertUnwindSafe(|| ahead.next()));
+        let panic = panic.expect_err("it must panic");
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).expect("a text")
+    }
+
+    #[test]
+    fn a_batch_is_whole_when_it_is_handed_over() {
+        let (gpu, mock) = mocked();
+        let mut ahead = pairs(gpu);
+        for i in 0..5 {
+            // The mock uploads no earlier than it must.
+            let batch = ahead.next();
+            assert_eq!(batch[0].to_vec_i64(), [9 - 2 * i, 8 - 2 * i]);
+        }
+        drop(ahead);
+        assert_eq!((gpu.figures().in_use, mock.on_their_way()), (0, 0));
+    }
+
+    #[test]
+    fn no_more_than_two_are_ahead() {
+        let (gpu, _) = mocked();
+        let mut ahead = pairs(gpu);
+        assert_eq!(gpu.figures().in_use, 2 * 512);
+        let first = ahead.next();
+        assert_eq!(gpu.figures().in_use, 3 * 512);
+        drop((first, ahead));
+        assert_eq!(gpu.figures().in_use, 0);
+    }
+
+    #[test]
+    fn a_failed_copy_is_told_when_its_batch_is_asked_for() {
+        let (gpu, mock) = mocked();
+        mock.fail("upload_beside", Failure::Other("CUDA_ERROR_UNKNOWN".to_owned()));
+        let mut ahead = pairs(gpu);
+        assert_eq!(message(&mut ahead), "to_device failed on cuda:3: CUDA_ERROR_UNKNOWN");
+        assert!(message(&mut ahead).contains("one before it failed"));
+        drop(ahead);
+        assert_eq!((gpu.figures().in_use, mock.on_their_way()), (0, 0));
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_is_one_of_the_caller() {
+        let (gpu, _) = mocked();
+        let order = Some(crate::tensor(vec![0, 99]));
+        let source = Source { tensors: vec![Tensor::arange(0..10)], order };
+        let mut ahead = Ahead::to(gpu, &source, vec![0..2]).expect("a thread");
+        let text = message(&mut ahead);
+        assert!(text.contains("index_select"), "{text}");
+        drop(ahead);
+        assert_eq!(gpu.figures().in_use, 0);
     }
 }

@@ -107,7 +107,8 @@ impl DataParallel {
         &self.replicas
     }
 
-    /// What the module makes of a batch `(n, …)`, on the first device: each replica of its part.
+    /// What the module makes of a batch `(n, …)`, on the first device: each replica of its part. A
+    /// batch in main memory goes from there to every device; one on a GPU waits for it first.
     ///
     /// # Panics
     /// If the batch has no axis, or a result has none to join it with the others; and where the

@@ -112,7 +112,7 @@ fn a_batch_without_memory_is_told_where_it_is_asked_for() {
     let mut batches = loader.iter();
     let kept = batches.next().expect("the first fits");
     let panic = catch_unwind(AssertUnwindSafe(|| batches.next()));
-    let panic = panic.err().expect("the second does not fit");
+    let panic = panic.expect_err("the second does not fit");
     let text = panic.downcast_ref::<String>().expect("a text");
     assert!(text.contains("to_device: out of memory on cuda:1"), "{text}");
     drop(kept);

@@ -17,7 +17,7 @@ mod emulated;
 mod error;
 mod gpu;
 #[cfg(test)]
-mod mock;
+pub(crate) mod mock;
 mod nvidia;
 mod program;
 mod staging;
@@ -30,6 +30,8 @@ use std::sync::{Arc, OnceLock};
 pub use allocator::Figures;
 pub(crate) use beside::{Arriving, Room};
 pub(crate) use collective::{Places, has_nccl};
+#[cfg(test)]
+pub(crate) use driver::Failure;
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};
