@@ -22,7 +22,7 @@ const REPLAY: &str = "replay";
 
 pub(crate) struct Gpu {
     index: usize,
-    driver: Arc<dyn Driver>,
+    pub(super) driver: Arc<dyn Driver>,
     allocator: Allocator,
     /// Whether every launch is waited for, so that an error is that of the operation it names.
     waits: bool,
@@ -135,7 +135,7 @@ impl Gpu {
         self.allocator.clear(&*self.driver);
     }
 
-    fn told<T>(
+    pub(super) fn told<T>(
         &self,
         operation: &'static str,
         result: Result<T, Failure>,
