@@ -175,7 +175,7 @@ impl DataParallel {
             for (k, replica) in set.iter().enumerate().skip(1) {
                 match &copies {
                     Some(copies) => replica.assign(&copies[i][k]),
-                    None => replica.assign(&firsts[i][0].to_device(replica.device())),
+                    None => replica.assign(firsts[i][0].to_device(replica.device())),
                 }
             }
         }
