@@ -99,7 +99,7 @@ impl Drop for Ready {
 const PATIENCE: usize = 8;
 
 impl<'a> Replay<'a> {
-    /// `work` on `device`, not done yet.
+    /// `work` on `device`, not done yet; its result may be of any shape.
     ///
     /// ```
     /// use d2l::{Replay, prelude::*};

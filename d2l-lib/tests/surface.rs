@@ -416,6 +416,7 @@ const WITHOUT_GRADIENT: &[&str] = &[
     "ndim",
     "dtype",
     "item",
+    "eval",
     "tensor",
     "to_vec_f64",
     // Decompositions, which pass on no gradient and say so.
