@@ -9,8 +9,11 @@ use std::{
     },
 };
 
-use super::driver::{
-    Address, Capacity, Driver, Failure, Function, Grid, Module, Program,
+use super::{
+    allocator::Region,
+    blas::{Operands, Product},
+    dnn::{Convolution, Sides},
+    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
 };
 
 pub(crate) struct Mock {
@@ -21,6 +24,11 @@ pub(crate) struct Mock {
     failures: Mutex<HashMap<&'static str, Failure>>,
     pub(crate) launches: AtomicUsize,
     pub(crate) synchronizations: AtomicUsize,
+    /// How many bytes of room its libraries want, if it has libraries.
+    pub(crate) room: Option<usize>,
+    /// The room that each product and each convolution got.
+    pub(crate) products: Mutex<Vec<Region>>,
+    pub(crate) convolutions: Mutex<Vec<Region>>,
 }
 
 impl Mock {
@@ -32,7 +40,15 @@ impl Mock {
             failures: Mutex::new(HashMap::new()),
             launches: AtomicUsize::new(0),
             synchronizations: AtomicUsize::new(0),
+            room: None,
+            products: Mutex::default(),
+            convolutions: Mutex::default(),
         }
+    }
+
+    /// One with libraries that want so many bytes of room.
+    pub(crate) fn with_libraries(total: usize, room: usize) -> Mock {
+        Mock { room: Some(room), ..Mock::with_memory(total) }
     }
 
     /// Lets the next call of this name fail.
@@ -131,6 +147,41 @@ impl Driver for Mock {
         self.works("launch")?;
         self.launches.fetch_add(1, Relaxed);
         Ok(())
+    }
+
+    fn libraries(&self) -> Vec<String> {
+        Vec::from_iter(self.room.map(|_| "mock".to_owned()))
+    }
+
+    fn room_for_products(&self) -> Option<usize> {
+        self.room
+    }
+
+    unsafe fn multiply(
+        &self,
+        _: &Product,
+        _: &Operands,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.works("multiply")?;
+        self.products.lock().unwrap().push(room);
+        Ok(self.room.is_some())
+    }
+
+    fn room_for(&self, _: &Convolution) -> Result<Option<usize>, Failure> {
+        self.works("room_for")?;
+        Ok(self.room)
+    }
+
+    unsafe fn convolve(
+        &self,
+        _: &Convolution,
+        _: &Sides,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.works("convolve")?;
+        self.convolutions.lock().unwrap().push(room);
+        Ok(self.room.is_some())
     }
 
     fn synchronize(&self) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 //!
 //! * [`driver`](Driver) is the boundary: a real GPU ([`nvidia`]), one made of the processor
 //!   ([`emulated`]), or one that fails on request.
+//! * [`blas`] and [`dnn`] describe products and convolutions, and let NVIDIA's libraries make
+//!   them where they are found ([`library`]).
 //! * [`gpu`] is what is above it: memory that is kept ([`allocator`]), kernels by name
 //!   ([`program`]), arrays.
 //!
@@ -10,20 +12,27 @@
 //! elements back.
 
 mod allocator;
+mod blas;
+mod dnn;
 mod driver;
 mod emulated;
 mod error;
 mod gpu;
+mod library;
 #[cfg(test)]
 mod mock;
 mod nvidia;
 mod program;
+mod reference;
 #[cfg(test)]
 mod tests;
+mod tf32;
 
 use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
+pub(crate) use blas::{BIAS_ALIGNMENT, Factor, Operands, Product};
+pub(crate) use dnn::{Convolution, Pass, Sides};
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};
@@ -31,6 +40,8 @@ pub(crate) use program::{
     ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
     RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
 };
+
+pub use tf32::{allow_tf32, is_tf32_allowed};
 
 use super::Device;
 
@@ -62,7 +73,12 @@ pub(crate) fn gpu(index: usize) -> Result<&'static Gpu, CudaError> {
     };
     let opened = slot.get_or_init(|| {
         if is_emulated() {
-            return Ok(Gpu::new(index, Arc::new(emulated::Emulated::default())));
+            // Without libraries our own kernels do all, which tests want too.
+            let driver = match index == 0 && library::are_wanted() {
+                true => emulated::Emulated::with_libraries(),
+                false => emulated::Emulated::default(),
+            };
+            return Ok(Gpu::new(index, Arc::new(driver)));
         }
         let driver =
             nvidia::Nvidia::open(index).map_err(|f| f.of("opening the GPU", index))?;
@@ -132,6 +148,23 @@ impl Device {
         match self {
             Device::Cpu => Ok("cpu".to_owned()),
             Device::Cuda(index) => gpu(index).map(Gpu::name),
+        }
+    }
+
+    /// The libraries that the device computes with, and their versions: `cuBLASLt 13.1.0` makes
+    /// products of matrices, `cuDNN 9.15.0` convolutions. Where a GPU lacks one, and with
+    /// `D2L_CUDA_LIBRARIES=none` in the environment, kernels of this crate do it instead, which are
+    /// slower. The processor has none.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(Device::Cpu.libraries().is_empty());
+    /// ```
+    pub fn libraries(self) -> Vec<String> {
+        match self {
+            Device::Cpu => Vec::new(),
+            Device::Cuda(index) => gpu(index).map_or_else(|_| Vec::new(), Gpu::libraries),
         }
     }
 

@@ -3,6 +3,7 @@
 //! [`settle`] brings the result to where the operands are.
 
 mod attention;
+mod convolution;
 mod elementwise;
 mod layers;
 mod matmul;
@@ -167,6 +168,15 @@ impl<const N: usize> Walk<N> {
         }
         walk.ndim = ndim as i64;
         walk
+    }
+
+    /// The step of layout `n` from element to element, if it is the same everywhere.
+    pub(super) fn single_step(&self, n: usize) -> Option<i64> {
+        match self.ndim {
+            0 => Some(0),
+            1 => Some(self.step[n][0]),
+            _ => None,
+        }
     }
 
     /// The step of layout `n` along the last axis.

@@ -1,0 +1,251 @@
+//! Convolutions: by the GPU's library, if it has one, else as products of matrices of what the
+//! window sees.
+
+use super::{
+    done,
+    layers::{Sliding, in_rows},
+    place, place_of_any, product, write, zip_in_place,
+};
+use crate::{
+    autograd::record,
+    device::cuda::{Convolution, Gpu, Pass, Sides, is_tf32_allowed},
+    dtype::DType,
+    ops::{rounded, widened},
+    shape::Shape,
+    tensor::Tensor,
+};
+
+impl Sliding {
+    /// The convolution of images with the kernels `weight`, `(o, c, kh, kw)`, all of one type of
+    /// floats; `bias` is added.
+    #[track_caller]
+    pub(crate) fn convolve(
+        self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Option<Tensor> {
+        const NAME: &str = "conv2d";
+        place_of_any(NAME, &[x, weight, bias.unwrap_or(x)])?;
+        let out = self.results(NAME, x, weight)?;
+        if let Some(bias) = bias {
+            let count = weight.shape()[0];
+            zip_in_place(
+                "add",
+                &out,
+                &bias.detach().reshape_to(Shape::new(&[count, 1, 1])),
+            );
+        }
+        let inputs = [Some(x), Some(weight), bias];
+        let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
+        Some(record(NAME, out, &inputs, |tape, _| {
+            // Each gradient needs the other factor.
+            let kernels = x.needs_grad().then(|| weight.saved());
+            let images = weight.needs_grad().then(|| x.saved());
+            let shape = weight.layout.shape;
+            tape.joint(&inputs, move |g, needs| {
+                let g = g.contiguous();
+                let gradient = |i: usize| match i {
+                    0 => self.to_images(NAME, &g, kernels.as_ref()?),
+                    1 => self.to_kernels(NAME, images.as_ref()?, &g, shape),
+                    _ => Some(g.sum_axis([0, 2, 3])),
+                };
+                let gradient = |(i, &needed): (usize, &bool)| {
+                    needed.then(|| gradient(i).expect("all on one GPU"))
+                };
+                needs.iter().enumerate().map(gradient).collect()
+            });
+        }))
+    }
+
+    /// The convolution that goes the other way: from results `x` to images.
+    #[track_caller]
+    pub(crate) fn convolve_back(self, x: &Tensor, weight: &Tensor) -> Option<Tensor> {
+        const NAME: &str = "conv2d_transposed";
+        place_of_any(NAME, &[x, weight])?;
+        let out = self.to_images(NAME, x, weight)?;
+        Some(record(NAME, out, &[x, weight], |tape, _| {
+            let kernels = x.needs_grad().then(|| weight.saved());
+            let results = weight.needs_grad().then(|| x.saved());
+            let shape = weight.layout.shape;
+            tape.joint(&[x, weight], move |g, needs| {
+                let g = g.contiguous();
+                let gradient = |i: usize| match i {
+                    0 => self.results(NAME, &g, kernels.as_ref()?),
+                    _ => self.to_kernels(NAME, &g, results.as_ref()?, shape),
+                };
+                let gradient = |(i, &needed): (usize, &bool)| {
+                    needed.then(|| gradient(i).expect("all on one GPU"))
+                };
+                needs.iter().enumerate().map(gradient).collect()
+            });
+        }))
+    }
+
+    /// The results `(n, o, oh, ow)` of images and kernels.
+    #[track_caller]
+    fn results(self, op: &'static str, x: &Tensor, weight: &Tensor) -> Option<Tensor> {
+        let kernels = weight.layout.shape;
+        let shape =
+            Shape::new(&[self.images[0], kernels[0], self.places[0], self.places[1]]);
+        if let Some(out) = self.by_library(op, Pass::Forward, [x, weight], kernels, shape)
+        {
+            return Some(out);
+        }
+        if x.dtype().is_half() {
+            let out = self.results(op, &widened(x), &widened(weight))?;
+            return Some(rounded(out, x.dtype()));
+        }
+        let gpu = place(op, &[x, weight])?;
+        let out = Tensor::of_array(done(gpu.array(op, x.dtype(), shape.numel())), shape);
+        let kernels = self.as_rows(weight);
+        for (part, from) in self.parts(gpu, x.dtype()) {
+            let count = part.images[0];
+            let columns = part.unfold(op, gpu, &x.detach().narrow(0, from, count))?;
+            let made = product(&kernels, &columns, &[])?;
+            let apart = [shape[1], count, shape[2], shape[3]];
+            let made = made.reshape_to(Shape::new(&apart)).transpose(0, 1);
+            write(op, &out.narrow(0, from, count), &made);
+        }
+        Some(out)
+    }
+
+    /// The gradient of the images from that of the results, `g`.
+    #[track_caller]
+    fn to_images(self, op: &'static str, g: &Tensor, weight: &Tensor) -> Option<Tensor> {
+        let (kernels, shape) = (weight.layout.shape, Shape::new(&self.images));
+        if let Some(out) =
+            self.by_library(op, Pass::ToImages, [weight, g], kernels, shape)
+        {
+            return Some(out);
+        }
+        if g.dtype().is_half() {
+            let out = self.to_images(op, &widened(g), &widened(weight))?;
+            return Some(rounded(out, g.dtype()));
+        }
+        let gpu = place(op, &[g, weight])?;
+        let out = done(gpu.array(op, g.dtype(), shape.numel()));
+        let kernels = self.as_rows(weight).transpose(0, 1);
+        for (part, from) in self.parts(gpu, g.dtype()) {
+            let columns = product(&kernels, &part.side_by_side(g, from), &[])?;
+            let (_columns, columns_at) = in_rows(&columns)?;
+            let image: usize = shape[1..].iter().product();
+            let places = [columns_at, out.address_of(from * image)];
+            part.run(gpu, "fold", g.dtype(), &places, part.images[0] * image);
+        }
+        Some(Tensor::of_array(out, shape))
+    }
+
+    /// The gradient of the kernels from that of the results, `g`.
+    #[track_caller]
+    fn to_kernels(
+        self,
+        op: &'static str,
+        x: &Tensor,
+        g: &Tensor,
+        shape: Shape,
+    ) -> Option<Tensor> {
+        if let Some(out) = self.by_library(op, Pass::ToKernels, [x, g], shape, shape) {
+            return Some(out);
+        }
+        if g.dtype().is_half() {
+            let out = self.to_kernels(op, &widened(x), &widened(g), shape)?;
+            return Some(rounded(out, g.dtype()));
+        }
+        let gpu = place(op, &[x, g])?;
+        let mut total: Option<Tensor> = None;
+        for (part, from) in self.parts(gpu, g.dtype()) {
+            let images = x.detach().narrow(0, from, part.images[0]);
+            let columns = part.unfold(op, gpu, &images)?;
+            let more =
+                product(&part.side_by_side(g, from), &columns.transpose(0, 1), &[])?;
+            match &total {
+                Some(total) => drop(zip_in_place("add", total, &more)),
+                None => total = Some(more),
+            }
+        }
+        total.map(|total| total.reshape_to(shape))
+    }
+
+    /// What the GPU's library makes of two sides of the convolution, if it has one that does this.
+    #[track_caller]
+    fn by_library(
+        &self,
+        op: &'static str,
+        pass: Pass,
+        factors: [&Tensor; 2],
+        kernels: Shape,
+        shape: Shape,
+    ) -> Option<Tensor> {
+        let gpu = place_of_any(op, &factors)?;
+        let dtype = factors[0].dtype();
+        if shape.numel() == 0 || factors.iter().any(|factor| factor.numel() == 0) {
+            return None;
+        }
+        let convolution = Convolution {
+            pass,
+            dtype,
+            tf32: dtype == DType::F32 && is_tf32_allowed(),
+            images: self.images,
+            kernels: std::array::from_fn(|axis| kernels[axis]),
+            places: self.places,
+            stride: self.stride,
+            padding: self.padding,
+        };
+        let ((_first, first), (_second, second)) =
+            (in_rows(factors[0])?, in_rows(factors[1])?);
+        let out = done(gpu.array(op, dtype, shape.numel()));
+        let made = out.address();
+        let at = match pass {
+            Pass::Forward => Sides { images: first, kernels: second, results: made },
+            Pass::ToImages => Sides { images: made, kernels: first, results: second },
+            Pass::ToKernels => Sides { images: first, kernels: made, results: second },
+        };
+        // SAFETY: all sides have so many elements, and live until all is queued.
+        let done = done(unsafe { gpu.convolve(op, &convolution, &at) });
+        done.then(|| Tensor::of_array(out, shape))
+    }
+
+    /// The elements under the window.
+    fn seen(&self) -> usize {
+        self.images[1] * self.kernel[0] * self.kernel[1]
+    }
+
+    /// The kernels as rows `(o, c·kh·kw)`.
+    #[track_caller]
+    fn as_rows(&self, weight: &Tensor) -> Tensor {
+        weight.detach().reshape_to(Shape::new(&[weight.shape()[0], self.seen()]))
+    }
+
+    /// The images in parts whose columns find room; the first image of each.
+    fn parts(self, gpu: &Gpu, dtype: DType) -> impl Iterator<Item = (Sliding, usize)> {
+        let columns = self.seen() * self.places[0] * self.places[1] * dtype.size();
+        let [all, c, h, w] = self.images;
+        let most = (gpu.room_for_columns() / columns.max(1)).max(1);
+        // Of no images there is one part, so that there is a result.
+        (0..all.max(1)).step_by(most).map(move |from| {
+            (Sliding { images: [most.min(all - from), c, h, w], ..self }, from)
+        })
+    }
+
+    /// The results that belong to these images, `from` on in `g`, as one matrix
+    /// `(o, n·oh·ow)`.
+    #[track_caller]
+    fn side_by_side(&self, g: &Tensor, from: usize) -> Tensor {
+        let count = self.images[0];
+        let part = g.detach().narrow(0, from, count).transpose(0, 1);
+        let shape = [g.shape()[1], count * self.places[0] * self.places[1]];
+        part.reshape_to(Shape::new(&shape))
+    }
+
+    /// What the window sees: columns `(c·kh·kw, n·oh·ow)` of the images `x`.
+    #[track_caller]
+    fn unfold(self, op: &'static str, gpu: &'static Gpu, x: &Tensor) -> Option<Tensor> {
+        let (_elements, from) = in_rows(x)?;
+        let places = self.images[0] * self.places[0] * self.places[1];
+        let shape = Shape::new(&[self.seen(), places]);
+        let out = done(gpu.array(op, x.dtype(), shape.numel()));
+        self.run(gpu, "unfold", x.dtype(), &[from, out.address()], shape.numel());
+        Some(Tensor::of_array(out, shape))
+    }
+}
