@@ -295,6 +295,12 @@ impl Blas {
                 stream,
             )
         };
+        if status == NOT_SUPPORTED {
+            // It knows better now than when it was asked.
+            let plan = plans.insert(question, None).flatten();
+            self.forget(plan);
+            return Ok(false);
+        }
         self.told(status).map(|()| true)
     }
 
@@ -517,6 +523,49 @@ mod tests {
         assert_eq!(factor([1, 4], [0, 1]), Ok((Along::Rows, 4)), "one row");
         assert_eq!(factor([1, 4], [0, 3]), Ok((Along::Columns, 3)), "one row, far apart");
         assert_eq!(factor([1, 1], [0, 0]), Ok((Along::Rows, 1)));
+    }
+
+    #[test]
+    fn the_library_takes_what_it_is_told_and_works_on_no_gpu_that_is_not_there() {
+        let Some(library) = library::open(&NAMES) else { return };
+        // SAFETY: these are the types in `cublasLt.h`.
+        let functions = unsafe { Functions::of(library) }.expect("all functions");
+        let handle = ptr::null_mut();
+        let blas = Blas { functions, handle, plans: Mutex::new(HashMap::new()) };
+        let types = [DType::F32, DType::F64, DType::F16, DType::BF16];
+        for (dtype, tf32) in
+            types.map(|dtype| (dtype, false)).into_iter().chain([(DType::F32, true)])
+        {
+            let product = Product {
+                dtype,
+                tf32,
+                sizes: [3, 4, 5],
+                count: 2,
+                factors: [
+                    Factor::new([3, 5], [5, 1], 15).unwrap(),
+                    Factor::new([5, 4], [1, 5], 0).unwrap(),
+                ],
+                bias: true,
+            };
+            let data = data_type(dtype).unwrap();
+            let mut plan = Plan {
+                operation: ptr::null_mut(),
+                layouts: [ptr::null_mut(); 3],
+                algorithm: Algorithm::default(),
+            };
+            // SAFETY: nothing of the plan was made.
+            assert_eq!(unsafe { blas.describe(&product, data, 256, &mut plan) }, 0);
+            blas.forget(Some(plan));
+        }
+        assert!(blas.version().starts_with("cuBLASLt 1"), "{}", blas.version());
+        assert_eq!(
+            blas.told(NOT_SUPPORTED),
+            Err(Failure::Other("cuBLASLt: CUBLAS_STATUS_NOT_SUPPORTED".to_owned()))
+        );
+        // SAFETY: it only looks for the library.
+        if !unsafe { cudarc::driver::sys::is_culib_present() } {
+            assert!(Blas::open().is_none());
+        }
     }
 
     #[test]

@@ -141,6 +141,9 @@ const FAILURES: Status = 4000;
 /// More ways than there are for any pass.
 const WAYS: usize = 16;
 
+/// Every side must begin at a multiple of so many bytes.
+pub(crate) const SIDE_ALIGNMENT: u64 = 16;
+
 /// So many bytes of room are worth a way that needs them.
 const ROOM: usize = 4 << 30;
 
@@ -296,7 +299,7 @@ impl Dnn {
             ),
         };
         // SAFETY: the objects are those of the plan; the caller answers for the addresses.
-        self.told(unsafe {
+        let status = unsafe {
             run(
                 handle,
                 one,
@@ -312,8 +315,14 @@ impl Dnn {
                 made.0,
                 made.1 as *mut c_void,
             )
-        })
-        .map(|()| true)
+        };
+        if (NOT_SUPPORTED..FAILURES).contains(&status) {
+            // It knows better now than when it was asked.
+            state.plans.insert(*convolution, None);
+            self.forget(plan);
+            return Ok(false);
+        }
+        self.told(status).map(|()| true)
     }
 
     /// How the library makes a convolution, if it does.
@@ -561,9 +570,8 @@ impl Sizes {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_the_library_cannot_count_is_not_for_it() {
-        let small = Convolution {
+    fn small() -> Convolution {
+        Convolution {
             pass: Pass::Forward,
             dtype: DType::F32,
             tf32: false,
@@ -572,7 +580,42 @@ mod tests {
             places: [6, 6],
             stride: [1, 1],
             padding: [0, 0],
-        };
+        }
+    }
+
+    #[test]
+    fn the_library_takes_what_it_is_told_and_works_on_no_gpu_that_is_not_there() {
+        let Some(library) = library::open(&NAMES) else { return };
+        // SAFETY: these are the types in `cudnn.h`.
+        let functions = unsafe { Functions::of(library) }.expect("all functions");
+        let state = State { handle: ptr::null_mut(), plans: HashMap::new() };
+        let dnn = Dnn { functions, state: Mutex::new(state) };
+        for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+            let convolution = Convolution { dtype, ..small() };
+            let sizes = Sizes::of(&convolution).unwrap();
+            let none = ptr::null_mut();
+            let mut plan = Plan {
+                images: none,
+                kernels: none,
+                results: none,
+                window: none,
+                algorithm: 0,
+                room: 0,
+            };
+            // SAFETY: nothing of the plan was made.
+            assert_eq!(unsafe { dnn.describe(&convolution, &sizes, &mut plan) }, 0);
+            dnn.forget(plan);
+        }
+        assert!(dnn.version().starts_with("cuDNN 9."), "{}", dnn.version());
+        // SAFETY: it only looks for the library.
+        if !unsafe { cudarc::driver::sys::is_culib_present() } {
+            assert!(Dnn::open(ptr::null_mut()).is_none());
+        }
+    }
+
+    #[test]
+    fn what_the_library_cannot_count_is_not_for_it() {
+        let small = small();
         assert!(Sizes::of(&small).is_some_and(|sizes| sizes.results == [2, 4, 6, 6]));
         assert!(Sizes::of(&Convolution { dtype: DType::I64, ..small }).is_none());
         let large = Convolution { images: [1 << 20, 3, 1 << 10, 8], ..small };

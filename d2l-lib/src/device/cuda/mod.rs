@@ -32,7 +32,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
 pub(crate) use blas::{BIAS_ALIGNMENT, Factor, Operands, Product};
-pub(crate) use dnn::{Convolution, Pass, Sides};
+pub(crate) use dnn::{Convolution, Pass, SIDE_ALIGNMENT, Sides};
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};

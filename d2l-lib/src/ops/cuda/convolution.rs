@@ -2,18 +2,27 @@
 //! window sees.
 
 use super::{
-    done,
+    copy, done,
     layers::{Sliding, in_rows},
     place, place_of_any, product, write, zip_in_place,
 };
 use crate::{
     autograd::record,
-    device::cuda::{Convolution, Gpu, Pass, Sides, is_tf32_allowed},
+    device::{
+        OnGpu,
+        cuda::{Convolution, Gpu, Pass, SIDE_ALIGNMENT, Sides, is_tf32_allowed},
+    },
     dtype::DType,
     ops::{rounded, widened},
     shape::Shape,
     tensor::Tensor,
 };
+
+/// The elements of `x` row after row where a library can read them, and where the first one is.
+fn aligned(x: &Tensor) -> Option<(OnGpu, u64)> {
+    let found = in_rows(x)?;
+    if found.1 % SIDE_ALIGNMENT == 0 { Some(found) } else { in_rows(&copy(x)?) }
+}
 
 impl Sliding {
     /// The convolution of images with the kernels `weight`, `(o, c, kh, kw)`, all of one type of
@@ -193,7 +202,7 @@ impl Sliding {
             padding: self.padding,
         };
         let ((_first, first), (_second, second)) =
-            (in_rows(factors[0])?, in_rows(factors[1])?);
+            (aligned(factors[0])?, aligned(factors[1])?);
         let out = done(gpu.array(op, dtype, shape.numel()));
         let made = out.address();
         let at = match pass {
