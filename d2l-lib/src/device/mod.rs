@@ -7,7 +7,7 @@ pub(crate) mod threads;
 
 use std::{fmt, str::FromStr, sync::OnceLock};
 
-pub(crate) use storage::{Buffer, Elements, OnGpu, Storage};
+pub(crate) use storage::{Buffer, Elements, Storage};
 
 /// Where a tensor's elements are, and where operations on it run.
 ///

@@ -38,7 +38,7 @@ struct Shared {
 /// Where elements are.
 enum Memory {
     Host(Block),
-    Gpu(Array),
+    Gpu(Arc<Array>),
 }
 
 impl Memory {
@@ -60,7 +60,7 @@ impl Memory {
     fn copied(&self) -> Result<Memory, CudaError> {
         Ok(match self {
             Memory::Host(block) => Memory::Host(block.copied()),
-            Memory::Gpu(array) => Memory::Gpu(array.gpu.copied(array)?),
+            Memory::Gpu(array) => Memory::Gpu(Arc::new(array.copied()?)),
         })
     }
 
@@ -98,20 +98,6 @@ fn bytes<T: Element>(values: &[T]) -> &[u8] {
 pub(crate) struct Elements<T> {
     memory: Arc<Memory>,
     element: PhantomData<T>,
-}
-
-/// Elements in the memory of a GPU, as they were when they were asked for.
-pub(crate) struct OnGpu(Arc<Memory>);
-
-impl Deref for OnGpu {
-    type Target = Array;
-
-    fn deref(&self) -> &Array {
-        match &*self.0 {
-            Memory::Gpu(array) => array,
-            Memory::Host(_) => unreachable!("it was looked for on a GPU"),
-        }
-    }
 }
 
 /// Elements that nobody else has yet, of unspecified value at first: results on the way, and
@@ -178,7 +164,7 @@ impl Storage {
 
     /// A storage with the elements of an array of a GPU.
     pub(crate) fn of_array(array: Array) -> Storage {
-        Storage::of_memory(Memory::Gpu(array))
+        Storage::of_memory(Memory::Gpu(Arc::new(array)))
     }
 
     fn of(block: Block) -> Storage {
@@ -205,13 +191,29 @@ impl Storage {
         self.0.place.load(Relaxed) == 0
     }
 
-    /// The elements as they are now, if they are in the memory of a GPU.
-    pub(crate) fn on_gpu(&self) -> Option<OnGpu> {
+    /// The elements as they are now, computed, if they are in the memory of a GPU.
+    ///
+    /// # Panics
+    /// If the GPU failed to compute them.
+    #[track_caller]
+    pub(crate) fn on_gpu(&self) -> Option<Arc<Array>> {
+        let array = self.waiting_on_gpu()?;
+        match array.compute() {
+            Ok(()) => Some(array),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The elements as they are now, or what will compute them, if they are in the memory of a
+    /// GPU.
+    pub(crate) fn waiting_on_gpu(&self) -> Option<Arc<Array>> {
         if self.is_host() {
             return None;
         }
-        let memory = Arc::clone(&self.lock());
-        matches!(*memory, Memory::Gpu(_)).then_some(OnGpu(memory))
+        match &**self.lock() {
+            Memory::Gpu(array) => Some(Arc::clone(array)),
+            Memory::Host(_) => None,
+        }
     }
 
     /// Lets `write` change the elements in the memory of the GPU that has them, if one does.
@@ -223,7 +225,14 @@ impl Storage {
             return Ok(false);
         }
         let mut memory = self.lock();
-        if Arc::get_mut(&mut memory).is_none() {
+        let is_shared = match Arc::get_mut(&mut memory) {
+            Some(Memory::Gpu(array)) => {
+                array.compute()?;
+                Arc::get_mut(array).is_none()
+            }
+            _ => true,
+        };
+        if is_shared {
             *memory = Arc::new(memory.copied()?);
         }
         match &**memory {
@@ -268,8 +277,8 @@ impl Storage {
             let (gpu, mut block) = (array.gpu, host(&memory));
             write(block.elements_mut());
             let array = gpu.upload("a write", T::DTYPE, bytes(block.elements::<T>()));
-            *memory =
-                Arc::new(Memory::Gpu(array.unwrap_or_else(|error| panic!("{error}"))));
+            let array = array.unwrap_or_else(|error| panic!("{error}"));
+            *memory = Arc::new(Memory::Gpu(Arc::new(array)));
             return;
         }
         if Arc::get_mut(&mut memory).is_none() {
@@ -315,7 +324,7 @@ impl Memory {
         };
         let gpu: &'static Gpu = cuda::gpu(index)?;
         let array = match self {
-            Memory::Gpu(array) if array.gpu.index() == index => gpu.copied(array)?,
+            Memory::Gpu(array) if array.gpu.index() == index => array.copied()?,
             other => with_dtype!(dtype, T => match other {
                 Memory::Host(block) => gpu.upload(NAME, dtype, bytes(block.elements::<T>()))?,
                 elsewhere => {
@@ -324,7 +333,7 @@ impl Memory {
                 }
             }),
         };
-        Ok(Memory::Gpu(array))
+        Ok(Memory::Gpu(Arc::new(array)))
     }
 }
 

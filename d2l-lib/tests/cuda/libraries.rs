@@ -178,6 +178,10 @@ fn convolutions_of_all_kinds() {
         agree_on(gpu, "turned images", &[&turned, &w.transpose(2, 3)], |x| {
             x[0].conv2d(&x[1], None, [1, 1], [1, 0])
         });
+        let odd = numbers(&[3, 1, 5, 5], 0.1);
+        agree_on(gpu, "images at an odd place", &[&odd, &w.narrow(1, 0, 1)], |x| {
+            x[0].narrow(0, 1, 2).conv2d(&x[1], None, [1, 1], [1, 0])
+        });
         agree_on(gpu, "no images", &[&x.narrow(0, 0, 0), &w], |x| {
             x[0].conv2d(&x[1], None, [1, 1], [0, 0])
         });

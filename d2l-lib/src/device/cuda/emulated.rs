@@ -16,8 +16,8 @@ use libloading::Library;
 
 use super::{
     allocator::Region,
-    blas::{Operands, Product},
-    dnn::{Convolution, Sides},
+    blas::{BIAS_ALIGNMENT, Operands, Product},
+    dnn::{Convolution, SIDE_ALIGNMENT, Sides},
     driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
     program, reference,
 };
@@ -211,6 +211,7 @@ impl Driver for Emulated {
         at: &Operands,
         _: Region,
     ) -> Result<bool, Failure> {
+        assert_eq!(at.bias % BIAS_ALIGNMENT, 0, "where cuBLASLt can read it");
         // SAFETY: the caller answers for the operands.
         let done = self.libraries && unsafe { reference::multiply(product, at) };
         self.check();
@@ -227,6 +228,12 @@ impl Driver for Emulated {
         at: &Sides,
         _: Region,
     ) -> Result<bool, Failure> {
+        let sides = [at.images, at.kernels, at.results];
+        assert_eq!(
+            sides.map(|side| side % SIDE_ALIGNMENT),
+            [0; 3],
+            "where cuDNN can read it"
+        );
         // SAFETY: the caller answers for the sides.
         let done = self.libraries && unsafe { reference::convolve(convolution, at) };
         self.check();

@@ -1,5 +1,7 @@
 //! What can go wrong between a program and a GPU.
 
+use std::panic::Location;
+
 use super::driver::Failure;
 
 /// Why a GPU cannot be used, or could not do what it was asked.
@@ -76,6 +78,27 @@ pub enum CudaError {
         /// What the driver said.
         reason: String,
     },
+    /// What was asked for before could not be computed when it was needed.
+    #[error("{error}; it was asked for at {asked}")]
+    Waiting {
+        /// What went wrong.
+        error: Box<CudaError>,
+        /// The line that asked for it.
+        asked: &'static Location<'static>,
+    },
+}
+
+impl CudaError {
+    /// The same error of another operation.
+    pub(super) fn by(mut self, name: &'static str) -> CudaError {
+        if let CudaError::Library { operation, .. }
+        | CudaError::OutOfMemory { operation, .. }
+        | CudaError::Failed { operation, .. } = &mut self
+        {
+            *operation = name;
+        }
+        self
+    }
 }
 
 impl Failure {

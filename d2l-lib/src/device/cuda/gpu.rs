@@ -1,4 +1,4 @@
-//! One GPU: its driver, its memory, its kernels; and the arrays that live there.
+//! One GPU: its driver, its memory, its kernels.
 
 use std::{
     collections::HashMap,
@@ -26,6 +26,7 @@ pub(crate) struct Gpu {
     kernels: RwLock<HashMap<Kernel, Function>>,
     /// The room in which the library for products works, if there is one.
     room: OnceLock<Option<Region>>,
+    /// See [`room_for_columns`](Gpu::room_for_columns).
     columns: OnceLock<usize>,
 }
 
@@ -68,56 +69,6 @@ impl<'a> Arguments<'a> {
     /// The next arguments: places in memory.
     pub(crate) fn with_all(self, places: &'a [u64]) -> Arguments<'a> {
         places.iter().fold(self, |all, place| all.with(place))
-    }
-}
-
-/// Elements in the memory of a GPU.
-pub(crate) struct Array {
-    pub(crate) gpu: &'static Gpu,
-    region: Region,
-    length: usize,
-    dtype: DType,
-}
-
-impl Drop for Array {
-    fn drop(&mut self) {
-        self.gpu.allocator.put(self.region);
-    }
-}
-
-impl Array {
-    pub(crate) fn length(&self) -> usize {
-        self.length
-    }
-
-    pub(crate) fn dtype(&self) -> DType {
-        self.dtype
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.length * self.dtype.size()
-    }
-
-    /// Where element 0 is.
-    pub(crate) fn address(&self) -> Address {
-        self.region.at
-    }
-
-    /// Where this element is.
-    pub(crate) fn address_of(&self, element: usize) -> Address {
-        self.region.at + (element * self.dtype.size()) as Address
-    }
-
-    /// The elements as bytes, in main memory.
-    pub(crate) fn download(
-        &self,
-        operation: &'static str,
-        to: &mut [u8],
-    ) -> Result<(), CudaError> {
-        if to.is_empty() {
-            return Ok(());
-        }
-        self.gpu.told(operation, self.gpu.driver.download(self.region.at, to))
     }
 }
 
@@ -168,51 +119,67 @@ impl Gpu {
         result.map_err(|failure| failure.of(operation, self.index))
     }
 
-    /// Room for elements, of unspecified value.
-    pub(crate) fn array(
-        &'static self,
-        operation: &'static str,
-        dtype: DType,
-        length: usize,
-    ) -> Result<Array, CudaError> {
-        let bytes = length.saturating_mul(dtype.size());
-        let region = self.allocator.take(&*self.driver, self.index, operation, bytes)?;
-        Ok(Array { gpu: self, region, length, dtype })
+    /// Whether every launch is waited for.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
-    /// The elements, whose bytes are given.
-    pub(crate) fn upload(
-        &'static self,
-        operation: &'static str,
-        dtype: DType,
-        bytes: &[u8],
-    ) -> Result<Array, CudaError> {
-        let array = self.array(operation, dtype, bytes.len() / dtype.size())?;
-        if !bytes.is_empty() {
-            self.told(operation, self.driver.upload(bytes, array.region.at))?;
-        }
-        Ok(array)
-    }
-
-    /// Another array with the same elements.
-    pub(crate) fn copied(&'static self, array: &Array) -> Result<Array, CudaError> {
-        let copy = self.array("copy", array.dtype, array.length)?;
-        let bytes = array.bytes();
-        if bytes > 0 {
-            self.told("copy", self.driver.copy(array.region.at, copy.region.at, bytes))?;
-        }
-        Ok(copy)
-    }
-
-    /// Writes zeros.
-    pub(crate) fn zero(
+    /// Memory for so many bytes.
+    pub(super) fn region(
         &self,
         operation: &'static str,
-        array: &Array,
+        bytes: usize,
+    ) -> Result<Region, CudaError> {
+        self.allocator.take(&*self.driver, self.index, operation, bytes)
+    }
+
+    /// Takes memory back, once all is done that was queued.
+    pub(super) fn give_back(&self, region: Region) {
+        self.allocator.put(region);
+    }
+
+    pub(super) fn send(
+        &self,
+        operation: &'static str,
+        bytes: &[u8],
+        to: Address,
     ) -> Result<(), CudaError> {
-        match array.bytes() {
+        match bytes.len() {
             0 => Ok(()),
-            bytes => self.told(operation, self.driver.zero(array.region.at, bytes)),
+            _ => self.told(operation, self.driver.upload(bytes, to)),
+        }
+    }
+
+    pub(super) fn download(
+        &self,
+        operation: &'static str,
+        from: Address,
+        to: &mut [u8],
+    ) -> Result<(), CudaError> {
+        self.told(operation, self.driver.download(from, to))
+    }
+
+    pub(super) fn copy(
+        &self,
+        from: Address,
+        to: Address,
+        bytes: usize,
+    ) -> Result<(), CudaError> {
+        match bytes {
+            0 => Ok(()),
+            _ => self.told("copy", self.driver.copy(from, to, bytes)),
+        }
+    }
+
+    pub(super) fn zero(
+        &self,
+        operation: &'static str,
+        at: Address,
+        bytes: usize,
+    ) -> Result<(), CudaError> {
+        match bytes {
+            0 => Ok(()),
+            _ => self.told(operation, self.driver.zero(at, bytes)),
         }
     }
 
@@ -275,10 +242,7 @@ impl Gpu {
             let nothing = Region { at: 0, bytes: 0 };
             match self.driver.room_for_products()? {
                 0 => Some(nothing),
-                bytes => self
-                    .allocator
-                    .take(&*self.driver, self.index, operation, bytes)
-                    .map_or(Some(nothing), Some),
+                bytes => self.region(operation, bytes).map_or(Some(nothing), Some),
             }
         };
         *self.room.get_or_init(take)
@@ -561,7 +525,7 @@ mod tests {
         mock.fail("download", lost());
         assert!(array.download("item", &mut [0]).is_err());
         mock.fail("copy", lost());
-        assert!(gpu.copied(&array).is_err());
+        assert!(array.copied().is_err());
         assert_eq!(gpu.figures().in_use, 512);
     }
 }

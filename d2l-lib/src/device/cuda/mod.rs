@@ -6,13 +6,16 @@
 //! * [`blas`] and [`dnn`] describe products and convolutions, and let NVIDIA's libraries make
 //!   them where they are found ([`library`]).
 //! * [`gpu`] is what is above it: memory that is kept ([`allocator`]), kernels by name
-//!   ([`program`]), arrays.
+//!   ([`program`]).
+//! * [`array`] has elements, or what computes them when something needs them ([`chain`]).
 //!
 //! All work of a GPU is queued in one order, whoever asks for it, and nobody waits but who wants
 //! elements back.
 
 mod allocator;
+mod array;
 mod blas;
+pub(crate) mod chain;
 mod dnn;
 mod driver;
 mod emulated;
@@ -27,21 +30,23 @@ mod reference;
 #[cfg(test)]
 mod tests;
 mod tf32;
+mod walk;
 
 use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
+pub(crate) use array::Array;
 pub(crate) use blas::{BIAS_ALIGNMENT, Factor, Operands, Product};
 pub(crate) use dnn::{Convolution, Pass, SIDE_ALIGNMENT, Sides};
 pub(crate) use driver::{Grid, Program};
 pub use error::CudaError;
-pub(crate) use gpu::{Arguments, Array, Gpu, Kernel};
+pub(crate) use gpu::{Arguments, Gpu, Kernel};
 pub(crate) use program::{
     ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
     RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
 };
-
 pub use tf32::{allow_tf32, is_tf32_allowed};
+pub(crate) use walk::Walk;
 
 use super::Device;
 

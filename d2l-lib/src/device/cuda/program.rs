@@ -33,10 +33,11 @@ const fn last(files: &[&'static str]) -> &'static str {
 
 programs! {
     ALL:
-    MAP: "elementwise.cuh", "map.cu";
-    ARITHMETIC: "elementwise.cuh", "arithmetic.cu";
+    CHAIN: "functions.cuh", "halves.cuh", "chain.cuh", "map.cu", "slope.cu", "arithmetic.cu", "compare.cu", "chain.cu";
+    MAP: "functions.cuh", "elementwise.cuh", "map.cu";
+    ARITHMETIC: "functions.cuh", "elementwise.cuh", "arithmetic.cu";
     COMPARE: "elementwise.cuh", "compare.cu";
-    SLOPE: "elementwise.cuh", "slope.cu";
+    SLOPE: "functions.cuh", "elementwise.cuh", "slope.cu";
     CONVERT: "elementwise.cuh", "convert.cu";
     REDUCE: "reduce.cu";
     SOFTMAX: "softmax.cu";

@@ -1,6 +1,8 @@
 //! Convolutions: by the GPU's library, if it has one, else as products of matrices of what the
 //! window sees.
 
+use std::sync::Arc;
+
 use super::{
     copy, done,
     layers::{Sliding, in_rows},
@@ -8,9 +10,8 @@ use super::{
 };
 use crate::{
     autograd::record,
-    device::{
-        OnGpu,
-        cuda::{Convolution, Gpu, Pass, SIDE_ALIGNMENT, Sides, is_tf32_allowed},
+    device::cuda::{
+        Array, Convolution, Gpu, Pass, SIDE_ALIGNMENT, Sides, is_tf32_allowed,
     },
     dtype::DType,
     ops::{rounded, widened},
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// The elements of `x` row after row where a library can read them, and where the first one is.
-fn aligned(x: &Tensor) -> Option<(OnGpu, u64)> {
+fn aligned(x: &Tensor) -> Option<(Arc<Array>, u64)> {
     let found = in_rows(x)?;
     if found.1 % SIDE_ALIGNMENT == 0 { Some(found) } else { in_rows(&copy(x)?) }
 }

@@ -1,18 +1,17 @@
-//! One element in, one element out. Halves are widened, and the result is rounded, by kernels of
-//! their own.
+//! One element in, one element out. What computes in `f32`, halves included, waits in a chain
+//! until it is needed; other types have a kernel for each function.
+
+use std::sync::Arc;
 
 use super::{Walk, done, flat, grid, place_of_any};
 use crate::{
-    device::{
-        OnGpu,
-        cuda::{
-            ARITHMETIC, Arguments, Array, COMPARE, CONVERT, CudaError, Gpu, Kernel, MAP,
-            Program, SLOPE,
-        },
+    device::cuda::{
+        ARITHMETIC, Arguments, Array, COMPARE, CONVERT, CudaError, Gpu, Kernel, MAP,
+        Program, SLOPE,
+        chain::{self, Expression, Operand, Place, is_float_of_chains},
     },
     dtype::{DType, Element, with_dtype},
     layout::Layout,
-    ops::{rounded, widened},
     shape::Shape,
     tensor::Tensor,
 };
@@ -20,29 +19,30 @@ use crate::{
 /// `Operand` in `common.cuh`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Operand<T> {
+struct Pointed<T> {
     values: u64,
     value: T,
 }
 
 /// An operand, with the elements that must live until the kernel is queued.
 struct Side<T> {
-    operand: Operand<T>,
+    operand: Pointed<T>,
     layout: Layout,
-    _elements: Option<OnGpu>,
+    _elements: Option<Arc<Array>>,
 }
 
 impl<T: Element> Side<T> {
     /// `x` stretched to `shape`.
+    #[track_caller]
     fn new(x: &Tensor, shape: Shape) -> Side<T> {
         match x.storage.on_gpu() {
             Some(elements) => Side {
-                operand: Operand { values: elements.address(), value: T::from_i64(0) },
+                operand: Pointed { values: elements.address(), value: T::from_i64(0) },
                 layout: x.layout.broadcast_to(shape),
                 _elements: Some(elements),
             },
             None => Side {
-                operand: Operand {
+                operand: Pointed {
                     values: 0,
                     value: x.storage.read::<T>()[x.layout.offset],
                 },
@@ -53,6 +53,47 @@ impl<T: Element> Side<T> {
     }
 }
 
+/// An operand of a chain: `x` stretched to `shape`.
+fn operand(x: &Tensor, shape: Shape) -> Operand {
+    match x.storage.waiting_on_gpu() {
+        Some(array) => Operand::Elements(array, x.layout.broadcast_to(shape)),
+        None => Operand::Number(with_dtype!(x.dtype(), T => {
+            x.storage.read::<T>()[x.layout.offset].to_f64() as f32
+        })),
+    }
+}
+
+/// The function `name` of operands, which waits.
+#[track_caller]
+fn waiting(
+    gpu: &'static Gpu,
+    name: Option<&'static str>,
+    numbers: [f64; 2],
+    operands: &[&Tensor],
+    shape: Shape,
+    dtype: DType,
+) -> Tensor {
+    let operands = operands.iter().map(|x| operand(x, shape)).collect();
+    let expression = done(Expression::new(name, numbers, operands, shape, dtype));
+    Tensor::of_array(done(Array::waiting(gpu, expression)), shape)
+}
+
+/// Replaces the elements of `x` by the function `name` of operands; whether `x` is on a GPU.
+#[track_caller]
+fn overwrite(
+    gpu: &Gpu,
+    name: Option<&'static str>,
+    x: &Tensor,
+    operands: impl FnOnce(Place) -> Vec<Operand>,
+) -> bool {
+    done(x.storage.write_on_gpu(|array| {
+        let own = Place { address: array.address(), layout: x.layout, dtype: x.dtype() };
+        let (shape, dtype) = (x.layout.shape, x.dtype());
+        let expression = Expression::new(name, [0.0; 2], operands(own), shape, dtype)?;
+        chain::compute(gpu, &expression, own)
+    }))
+}
+
 #[track_caller]
 fn room(gpu: &'static Gpu, op: &'static str, dtype: DType, shape: Shape) -> Array {
     done(gpu.array(op, dtype, shape.numel()))
@@ -60,18 +101,18 @@ fn room(gpu: &'static Gpu, op: &'static str, dtype: DType, shape: Shape) -> Arra
 
 /// The kernel `op` of every element, with two numbers that it may need.
 #[track_caller]
-pub(crate) fn map(op: &'static str, x: &Tensor, [p, q]: [f64; 2]) -> Option<Tensor> {
+pub(crate) fn map(op: &'static str, x: &Tensor, numbers: [f64; 2]) -> Option<Tensor> {
     let gpu = place_of_any(op, &[x])?;
     let (shape, dtype) = (x.layout.shape, x.dtype());
-    if dtype.is_half() {
-        return Some(rounded(map(op, &widened(x), [p, q])?, dtype));
+    if is_float_of_chains(dtype) {
+        return Some(waiting(gpu, Some(op), numbers, &[x], shape, dtype));
     }
     let out = room(gpu, op, dtype, shape);
     if shape.numel() > 0 {
         with_dtype!(dtype, T => {
             let x = Side::<T>::new(x, shape);
             let walk = Walk::new([&x.layout, &flat(shape)]);
-            let (p, q) = (T::from_f64(p), T::from_f64(q));
+            let [p, q] = numbers.map(T::from_f64);
             let at = out.address();
             let arguments = Arguments::new()
                 .with(&walk).with(&x.operand).with(&at).with(&p).with(&q);
@@ -94,14 +135,11 @@ pub(crate) fn zip(
     result: DType,
 ) -> Option<Tensor> {
     let gpu = place_of_any(op, &[a, b])?;
-    if a.dtype().is_half() || b.dtype().is_half() {
-        // The other one may be a number of `f32`.
+    if is_float_of_chains(a.dtype()) {
+        // Beside halves the other one may be a number of `f32`.
         let half = if a.dtype().is_half() { a.dtype() } else { b.dtype() };
-        let [kept, result] = match result {
-            DType::Bool => [DType::Bool; 2],
-            _ => [DType::F32, half],
-        };
-        return Some(rounded(zip(op, &widened(a), &widened(b), shape, kept)?, result));
+        let result = if result == DType::Bool { result } else { half };
+        return Some(waiting(gpu, Some(op), [0.0; 2], &[a, b], shape, result));
     }
     let out = room(gpu, op, result, shape);
     done(zip_into(gpu, op, a, b, shape, &out, &flat(shape)));
@@ -148,20 +186,20 @@ fn zip_into(
 #[track_caller]
 pub(crate) fn zip_in_place(op: &'static str, x: &Tensor, source: &Tensor) -> bool {
     let Some(gpu) = place_of_any(op, &[x, source]) else { return false };
-    if x.dtype().is_half() {
-        let new = zip(op, x, source, x.layout.shape, x.dtype());
-        return new.is_some_and(|new| write(op, x, &new));
+    let shape = x.layout.shape;
+    // Every thread reads its elements of `x` before it writes them. Elements of `source` in the
+    // same storage are read as they were: who holds them makes `write_on_gpu` write to a copy.
+    if is_float_of_chains(x.dtype()) {
+        let source = operand(source, shape);
+        return overwrite(gpu, Some(op), x, |own| vec![Operand::Own(own), source]);
     }
-    // Every thread reads its element of `x` before it writes it. Elements of `source` in the same
-    // storage are read as they were: a snapshot makes `write_on_gpu` write to a copy.
     let source = source.saved();
     done(x.storage.write_on_gpu(|array| {
-        let shape = x.layout.shape;
         if shape.numel() == 0 {
             return Ok(());
         }
         with_dtype!(x.dtype(), T => {
-            let own = Operand::<T> { values: array.address(), value: T::from_i64(0) };
+            let own = Pointed::<T> { values: array.address(), value: T::from_i64(0) };
             let other = Side::<T>::new(&source, shape);
             let walk = Walk::new([&x.layout, &other.layout, &x.layout]);
             let at = array.address();
@@ -207,14 +245,21 @@ fn cast_into(
     })
 }
 
+/// Whether chains convert these types.
+fn chains_convert(from: DType, to: DType) -> bool {
+    (is_float_of_chains(from) || from == DType::Bool) && is_float_of_chains(to)
+}
+
 /// The elements converted to `dtype`.
 #[track_caller]
 pub(crate) fn cast(x: &Tensor, dtype: DType) -> Option<Tensor> {
     let gpu = place_of_any("to_dtype", &[x])?;
     let (shape, from) = (x.layout.shape, x.dtype());
-    // Halves become `f32` and what is `f32` halves; all else goes that way.
-    let direct = from == dtype || from == DType::F32 || dtype == DType::F32;
-    if !direct && (from.is_half() || dtype.is_half()) {
+    if chains_convert(from, dtype) {
+        return Some(waiting(gpu, None, [0.0; 2], &[x], shape, dtype));
+    }
+    // Between halves and what chains do not know, `f32` is half-way.
+    if from.is_half() || dtype.is_half() {
         return cast(&cast(x, DType::F32)?, dtype);
     }
     let out = room(gpu, "to_dtype", dtype, shape);
@@ -240,6 +285,10 @@ pub(crate) fn write(op: &str, x: &Tensor, source: &Tensor) -> bool {
         _ => source.detach().to_device(x.device()).saved(),
     };
     let Some(gpu) = place_of_any(op, &[x, &source]) else { return false };
+    if chains_convert(source.dtype(), x.dtype()) {
+        let source = operand(&source, x.layout.shape);
+        return overwrite(gpu, None, x, |_| vec![source]);
+    }
     done(x.storage.write_on_gpu(|array| {
         cast_into(gpu, &source, x.dtype(), x.layout.shape, array, &x.layout)
     }))
@@ -249,8 +298,12 @@ pub(crate) fn write(op: &str, x: &Tensor, source: &Tensor) -> bool {
 #[track_caller]
 pub(crate) fn constant(x: &Tensor, value: &Tensor, shape: Shape) -> Option<Tensor> {
     let gpu = place_of_any("constant", &[x, value])?;
-    let out = room(gpu, "constant", value.dtype(), shape);
-    done(cast_into(gpu, value, value.dtype(), shape, &out, &flat(shape)));
+    let dtype = value.dtype();
+    if is_float_of_chains(dtype) {
+        return Some(waiting(gpu, None, [0.0; 2], &[value], shape, dtype));
+    }
+    let out = room(gpu, "constant", dtype, shape);
+    done(cast_into(gpu, value, dtype, shape, &out, &flat(shape)));
     Some(Tensor::of_array(out, shape))
 }
 
@@ -263,9 +316,9 @@ pub(crate) fn choose(
     shape: Shape,
 ) -> Option<Tensor> {
     let gpu = place_of_any("where_", &[condition, a, b])?;
-    if a.dtype().is_half() {
-        let out = choose(condition, &widened(a), &widened(b), shape)?;
-        return Some(rounded(out, a.dtype()));
+    if is_float_of_chains(a.dtype()) {
+        let operands = [condition, a, b];
+        return Some(waiting(gpu, Some("where"), [0.0; 2], &operands, shape, a.dtype()));
     }
     let out = room(gpu, "where_", a.dtype(), shape);
     if shape.numel() > 0 {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::{copy, done, grid, grid_of_rows, place};
 use crate::{
     autograd::record,
-    device::{
-        OnGpu,
-        cuda::{Arguments, Array, GATHER, Gpu, Grid, Kernel, NORMALIZE, Program, WINDOW},
+    device::cuda::{
+        Arguments, Array, GATHER, Gpu, Grid, Kernel, NORMALIZE, Program, WINDOW,
     },
     dtype::DType,
     shape::Shape,
@@ -15,7 +14,7 @@ use crate::{
 };
 
 /// The elements of `x` row after row on its GPU, and where the first one is.
-pub(super) fn in_rows(x: &Tensor) -> Option<(OnGpu, u64)> {
+pub(super) fn in_rows(x: &Tensor) -> Option<(Arc<Array>, u64)> {
     let x = if x.is_contiguous() { x.detach() } else { copy(x)? };
     let elements = x.storage.on_gpu()?;
     let at = elements.address_of(x.layout.offset);
@@ -61,7 +60,7 @@ pub(crate) fn standardize(
     let (_elements, from) = in_rows(x)?;
     let out = done(gpu.array(op, x.dtype(), x.numel()));
     let moments = done(gpu.array(op, DType::F64, 2 * channels[1]));
-    done(gpu.zero(op, &moments));
+    done(moments.zero(op));
     if x.numel() > 0 {
         let call = Call {
             program: NORMALIZE,
@@ -130,7 +129,7 @@ pub(crate) fn rows_of_back(g: &Tensor, index: &Tensor, table: Shape) -> Option<T
     let gpu = place(NAME, &[g, index])?;
     let ((_g, g_at), (_index, index_at)) = (in_rows(g)?, in_rows(index)?);
     let sums = done(gpu.array(NAME, g.dtype(), table.numel()));
-    done(gpu.zero(NAME, &sums));
+    done(sums.zero(NAME));
     let at = sums.address();
     let sums = Tensor::of_array(sums, table);
     pick(gpu, NAME, g.dtype(), [g_at, index_at, at], &sums, index);

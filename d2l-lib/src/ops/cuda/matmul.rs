@@ -183,7 +183,7 @@ fn by_kernel(
     let shape = with_batch(m, n);
     let out = done(gpu.array("matmul", dtype, shape.numel()));
     if k == 0 {
-        done(gpu.zero("matmul", &out));
+        done(out.zero("matmul"));
     } else if shape.numel() > 0 {
         let a_layout = a.layout.broadcast_to(with_batch(m, k));
         let b_layout = b.layout.broadcast_to(with_batch(k, n));

@@ -1,5 +1,6 @@
 // One element in, one element out, over any layouts: what the programs below have in common. They
-// are several, for the time to compile one grows faster than its number of kernels.
+// are several, for the time to compile one grows faster than its number of kernels. What computes
+// in `float` is in `chain.cuh`.
 
 template <class I, class O, class F>
 __device__ void map(const Walk<2> &walk, Operand<I> x, O *out, F f) {
@@ -19,8 +20,7 @@ __device__ void zip(const Walk<3> &walk, Operand<A> a, Operand<A> b, O *out, F f
         map(walk, x, out, [=](T x) -> T { return expression; });                                 \
     }                                                                                            \
     EXPORT(name##_##suffix)
-#define MAP_FLOATS(name, expression)                                                             \
-    MAP_OF(name, float, f32, expression) MAP_OF(name, double, f64, expression)
+#define MAP_FLOATS(name, expression) MAP_OF(name, double, f64, expression)
 #define MAP_NUMBERS(name, expression)                                                            \
     MAP_FLOATS(name, expression)                                                                 \
     MAP_OF(name, i64, i64, expression) MAP_OF(name, u8, u8, expression)
@@ -33,31 +33,14 @@ __device__ void zip(const Walk<3> &walk, Operand<A> a, Operand<A> b, O *out, F f
     }                                                                                            \
     EXPORT(name##_##suffix)
 #define ZIP_FLOATS(name, a, b, expression)                                                       \
-    ZIP_OF(name, float, f32, float, a, b, expression)                                            \
     ZIP_OF(name, double, f64, double, a, b, expression)
 #define ZIP_NUMBERS(name, a, b, expression)                                                      \
     ZIP_FLOATS(name, a, b, expression)                                                           \
     ZIP_OF(name, i64, i64, i64, a, b, expression) ZIP_OF(name, u8, u8, u8, a, b, expression)
 
-template <class T> __device__ T sigmoid(T x) {
-    // The exponential of what is not positive never overflows.
-    T e = exp(x < 0 ? x : -x);
-    return (x < 0 ? e : T(1)) / (T(1) + e);
-}
-
-// The probability that a standard normal number is below `x`.
-template <class T> __device__ T normal_below(T x) {
-    return erfc(-x * T(0.70710678118654752440)) / T(2);
-}
-
-// Overflow of integers wraps around, which in C++ only unsigned ones do.
-template <class T> struct Wrapping { typedef T Type; };
-template <> struct Wrapping<i64> { typedef u64 Type; };
-#define WRAP(T, a, operation, b) \
-    (T(typename Wrapping<T>::Type(a) operation typename Wrapping<T>::Type(b)))
-template <class T> __device__ T plus(T a, T b) { return WRAP(T, a, +, b); }
-template <class T> __device__ T minus(T a, T b) { return WRAP(T, a, -, b); }
-template <class T> __device__ T times(T a, T b) { return WRAP(T, a, *, b); }
-template <class T> __device__ T magnitude(T x) { return x < T(0) ? minus(T(0), x) : x; }
-template <> __device__ float magnitude(float x) { return fabsf(x); }
-template <> __device__ double magnitude(double x) { return fabs(x); }
+// `name_type`: whether two elements compare so.
+#define COMPARE(name, operation)                                                                 \
+    ZIP_OF(name, double, f64, bool, a, b, a operation b)                                         \
+    ZIP_OF(name, i64, i64, bool, a, b, a operation b)                                            \
+    ZIP_OF(name, u8, u8, bool, a, b, a operation b)                                              \
+    ZIP_OF(name, bool, bool, bool, a, b, a operation b)

@@ -22,10 +22,21 @@
 #define __forceinline__ inline
 #define __restrict__
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define WARP 32
 
 struct dim3 {
     unsigned x = 1, y = 1, z = 1;
+};
+
+struct float4 {
+    float x, y, z, w;
+};
+struct ushort4 {
+    unsigned short x, y, z, w;
+};
+struct uchar4 {
+    unsigned char x, y, z, w;
 };
 
 namespace emulation {
@@ -149,6 +160,8 @@ inline unsigned __ballot_sync(unsigned, bool vote) {
         votes |= unsigned(emulation::exchange(vote, lane)) << lane;
     return votes;
 }
+
+template <class T> void __stcg(T *to, T value) { *to = value; }
 
 inline float __int_as_float(int bits) {
     float value;

@@ -1,0 +1,174 @@
+//! Arrays: elements in the memory of a GPU, or what computes them once something needs them.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    },
+};
+
+use super::{
+    allocator::Region,
+    chain::{self, Expression},
+    driver::Address,
+    error::CudaError,
+    gpu::Gpu,
+};
+use crate::{dtype::DType, layout::Layout};
+
+/// Elements in the memory of a GPU.
+pub(crate) struct Array {
+    pub(crate) gpu: &'static Gpu,
+    length: usize,
+    dtype: DType,
+    /// Where they are, or will be: who asks for too much memory is told at once.
+    region: Region,
+    /// What computes them, until it is queued.
+    waiting: Mutex<Option<Box<Expression>>>,
+    /// Whether nothing waits; it says without a lock what `waiting` says.
+    is_computed: AtomicBool,
+}
+
+impl Drop for Array {
+    fn drop(&mut self) {
+        self.gpu.give_back(self.region);
+    }
+}
+
+impl Array {
+    /// Elements that are computed when something needs them; at once where every launch is waited
+    /// for, so that an error is told by the call that made it.
+    pub(crate) fn waiting(
+        gpu: &'static Gpu,
+        expression: Expression,
+    ) -> Result<Array, CudaError> {
+        let (dtype, length) = (expression.dtype, expression.shape.numel());
+        let region = gpu.region(expression.name, length.saturating_mul(dtype.size()))?;
+        let array = Array {
+            gpu,
+            length,
+            dtype,
+            region,
+            waiting: Mutex::new(Some(Box::new(expression))),
+            is_computed: AtomicBool::new(false),
+        };
+        if gpu.waits() {
+            array.compute()?;
+        }
+        Ok(array)
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.length * self.dtype.size()
+    }
+
+    pub(crate) fn is_computed(&self) -> bool {
+        self.is_computed.load(Acquire)
+    }
+
+    /// What computes the elements, if nothing has yet.
+    pub(super) fn expression(&self) -> MutexGuard<'_, Option<Box<Expression>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues what computes the elements, unless that was done before. If it fails it can be tried
+    /// again.
+    pub(crate) fn compute(&self) -> Result<(), CudaError> {
+        if self.is_computed() {
+            return Ok(());
+        }
+        let mut waiting = self.expression();
+        if let Some(expression) = &*waiting {
+            let result = chain::Place {
+                address: self.region.at,
+                layout: Layout::contiguous(expression.shape),
+                dtype: self.dtype,
+            };
+            chain::compute(self.gpu, expression, result)?;
+            self.is_computed.store(true, Release);
+            *waiting = None;
+        }
+        Ok(())
+    }
+
+    /// Where element 0 is, of elements that are computed.
+    pub(crate) fn address(&self) -> Address {
+        debug_assert!(
+            self.is_computed(),
+            "who asks where elements are has computed them"
+        );
+        self.region.at
+    }
+
+    /// Where this element is.
+    pub(crate) fn address_of(&self, element: usize) -> Address {
+        self.address() + (element * self.dtype.size()) as Address
+    }
+
+    /// The elements as bytes, in main memory.
+    pub(crate) fn download(
+        &self,
+        operation: &'static str,
+        to: &mut [u8],
+    ) -> Result<(), CudaError> {
+        if to.is_empty() {
+            return Ok(());
+        }
+        self.compute()?;
+        self.gpu.download(operation, self.address(), to)
+    }
+
+    /// Another array with the same elements.
+    pub(crate) fn copied(&self) -> Result<Array, CudaError> {
+        self.compute()?;
+        let copy = self.gpu.array("copy", self.dtype, self.length)?;
+        self.gpu.copy(self.address(), copy.address(), self.bytes())?;
+        Ok(copy)
+    }
+
+    /// Writes zeros.
+    pub(crate) fn zero(&self, operation: &'static str) -> Result<(), CudaError> {
+        self.gpu.zero(operation, self.address(), self.bytes())
+    }
+}
+
+impl Gpu {
+    /// Room for elements, of unspecified value.
+    pub(crate) fn array(
+        &'static self,
+        operation: &'static str,
+        dtype: DType,
+        length: usize,
+    ) -> Result<Array, CudaError> {
+        let region = self.region(operation, length.saturating_mul(dtype.size()))?;
+        Ok(Array {
+            gpu: self,
+            length,
+            dtype,
+            region,
+            waiting: Mutex::new(None),
+            is_computed: AtomicBool::new(true),
+        })
+    }
+
+    /// The elements, whose bytes are given.
+    pub(crate) fn upload(
+        &'static self,
+        operation: &'static str,
+        dtype: DType,
+        bytes: &[u8],
+    ) -> Result<Array, CudaError> {
+        let array = self.array(operation, dtype, bytes.len() / dtype.size())?;
+        self.send(operation, bytes, array.address())?;
+        Ok(array)
+    }
+}
