@@ -17,7 +17,8 @@ impl Tensor {
     ///
     /// `(n, c, h, w) ⋆ (o, c, kh, kw) → (n, o, oh, ow)` with
     /// `oh = (h + 2·padding[0] - kh) / stride[0] + 1`, rounded down, `ow` likewise, and `bias`
-    /// of shape `(o)` added. Outside the image there are zeros. Integers count as `f32`.
+    /// of shape `(o)` added. Outside the image there are zeros. Integers count as `f32`. Where cuDNN
+    /// convolves halves on a GPU, the bias is added to the rounded result.
     ///
     /// # Panics
     /// If the shapes do not fit, a stride is 0, or the kernel is empty or larger than the
@@ -170,11 +171,9 @@ impl Tensor {
             stride,
             padding,
         };
-        if let Some(out) = on_gpu.convolve_back(&x, &weight) {
-            return match bias {
-                Some(bias) => out + bias.to_dtype(result).reshape([-1, 1, 1]),
-                None => out,
-            };
+        let bias = bias.map(|bias| bias.to_dtype(result));
+        if let Some(out) = on_gpu.convolve_back(&x, &weight, bias.as_ref()) {
+            return out;
         }
         let dtype = result.wide();
         let (x, weight) = (x.to_dtype(dtype), weight.to_dtype(dtype));

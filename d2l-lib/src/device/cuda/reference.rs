@@ -1,7 +1,5 @@
 //! Products and convolutions by plain loops: what an emulated GPU has instead of libraries.
 
-use std::ops::{Add, Mul};
-
 use half::{bf16, f16};
 
 use super::{
@@ -11,18 +9,15 @@ use super::{
 };
 use crate::dtype::{DType, Element};
 
-/// A type whose products are added in another, and the sum rounded once.
+/// A type whose products are added in `f64`, and the sum rounded once: libraries add in an order
+/// that loses fewer digits than one after the other.
 trait Term: Element {
-    type Total: Copy + Default + Add<Output = Self::Total> + Mul<Output = Self::Total>;
+    fn wide(self, tf32: bool) -> f64;
 
-    fn wide(self, tf32: bool) -> Self::Total;
-
-    fn rounded(total: Self::Total) -> Self;
+    fn rounded(total: f64) -> Self;
 }
 
 impl Term for f64 {
-    type Total = f64;
-
     fn wide(self, _: bool) -> f64 {
         self
     }
@@ -33,32 +28,28 @@ impl Term for f64 {
 }
 
 impl Term for f32 {
-    type Total = f32;
-
-    fn wide(self, tf32: bool) -> f32 {
-        if !tf32 || !self.is_finite() {
-            return self;
-        }
+    fn wide(self, tf32: bool) -> f64 {
+        let is_rounded = tf32 && self.is_finite();
         // To the nearest number whose last 13 bits are 0.
-        f32::from_bits((self.to_bits() + 0x1000) & !0x1fff)
+        let rounded = f32::from_bits((self.to_bits().wrapping_add(0x1000)) & !0x1fff);
+        f64::from(if is_rounded { rounded } else { self })
     }
 
-    fn rounded(total: f32) -> f32 {
-        total
+    fn rounded(total: f64) -> f32 {
+        total as f32
     }
 }
 
 macro_rules! halves {
     ($($half:ty)*) => {$(
         impl Term for $half {
-            type Total = f32;
-
-            fn wide(self, _: bool) -> f32 {
-                self.to_f32()
+            fn wide(self, _: bool) -> f64 {
+                self.to_f64()
             }
 
-            fn rounded(total: f32) -> $half {
-                <$half>::from_f32(total)
+            // By way of `f32`, in which libraries add.
+            fn rounded(total: f64) -> $half {
+                <$half>::from_f32(total as f32)
             }
         }
     )*};
@@ -135,14 +126,14 @@ unsafe fn product_of<T: Term>(product: &Product, at: &Operands) {
     };
     for (place_out, out) in out.iter_mut().enumerate() {
         let (number, row, column) = (place_out / n / m, place_out / n % m, place_out % n);
-        let mut total = T::Total::default();
+        let mut total = 0.0_f64;
         for i in 0..k {
             let x = a[place(left, number, row, i)].wide(product.tf32);
             let y = b[place(right, number, i, column)].wide(product.tf32);
-            total = total + x * y;
+            total += x * y;
         }
         if let Some(bias) = bias {
-            total = total + bias[column].wide(false);
+            total += bias[column].wide(false);
         }
         *out = T::rounded(total);
     }
@@ -170,7 +161,7 @@ unsafe fn convolution_of<T: Term>(convolution: &Convolution, at: &Sides) {
         Pass::ToImages => (at.images, images),
         Pass::ToKernels => (at.kernels, kernels),
     };
-    let mut totals = vec![T::Total::default(); made.iter().product()];
+    let mut totals = vec![0.0_f64; made.iter().product()];
     // SAFETY: the caller answers for the sides, the loops below for staying inside of them.
     let read =
         |at: Address, i: usize| unsafe { (at as *const T).add(i).read() }.wide(tf32);
@@ -204,7 +195,7 @@ unsafe fn convolution_of<T: Term>(convolution: &Convolution, at: &Sides) {
             Pass::ToImages => (from, read(at.results, to) * read(at.kernels, by)),
             Pass::ToKernels => (by, read(at.results, to) * read(at.images, from)),
         };
-        totals[total] = totals[total] + product;
+        totals[total] += product;
     }
     // SAFETY: the caller answers for what is made, which is nobody else's.
     let made = unsafe { elements::<T>(made_at, totals.len()) };

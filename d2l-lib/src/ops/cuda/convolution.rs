@@ -25,6 +25,26 @@ fn aligned(x: &Tensor) -> Option<(Arc<Array>, u64)> {
     if found.1 % SIDE_ALIGNMENT == 0 { Some(found) } else { in_rows(&copy(x)?) }
 }
 
+/// One gradient for each input that needs one.
+fn gradients(
+    needs: &[bool],
+    gradient: impl Fn(usize) -> Option<Tensor>,
+) -> Vec<Option<Tensor>> {
+    let each = |(input, &needed): (usize, &bool)| {
+        needed.then(|| gradient(input).expect("all are on one GPU"))
+    };
+    needs.iter().enumerate().map(each).collect()
+}
+
+/// Adds a number to each channel of `x`.
+#[track_caller]
+fn add(x: &Tensor, bias: Option<&Tensor>) {
+    if let Some(bias) = bias {
+        let each = Shape::new(&[bias.numel(), 1, 1]);
+        zip_in_place("add", x, &bias.detach().reshape_to(each));
+    }
+}
+
 impl Sliding {
     /// The convolution of images with the kernels `weight`, `(o, c, kh, kw)`, all of one type of
     /// floats; `bias` is added.
@@ -37,15 +57,7 @@ impl Sliding {
     ) -> Option<Tensor> {
         const NAME: &str = "conv2d";
         place_of_any(NAME, &[x, weight, bias.unwrap_or(x)])?;
-        let out = self.results(NAME, x, weight)?;
-        if let Some(bias) = bias {
-            let count = weight.shape()[0];
-            zip_in_place(
-                "add",
-                &out,
-                &bias.detach().reshape_to(Shape::new(&[count, 1, 1])),
-            );
-        }
+        let out = self.results(NAME, x, weight, bias)?;
         let inputs = [Some(x), Some(weight), bias];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
         Some(record(NAME, out, &inputs, |tape, _| {
@@ -55,57 +67,79 @@ impl Sliding {
             let shape = weight.layout.shape;
             tape.joint(&inputs, move |g, needs| {
                 let g = g.contiguous();
-                let gradient = |i: usize| match i {
-                    0 => self.to_images(NAME, &g, kernels.as_ref()?),
+                gradients(needs, |input| match input {
+                    0 => self.to_images(NAME, &g, kernels.as_ref()?, None),
                     1 => self.to_kernels(NAME, images.as_ref()?, &g, shape),
                     _ => Some(g.sum_axis([0, 2, 3])),
-                };
-                let gradient = |(i, &needed): (usize, &bool)| {
-                    needed.then(|| gradient(i).expect("all on one GPU"))
-                };
-                needs.iter().enumerate().map(gradient).collect()
+                })
             });
         }))
     }
 
-    /// The convolution that goes the other way: from results `x` to images.
+    /// The convolution that goes the other way: from results `x` to images; `bias` is added.
     #[track_caller]
-    pub(crate) fn convolve_back(self, x: &Tensor, weight: &Tensor) -> Option<Tensor> {
+    pub(crate) fn convolve_back(
+        self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Option<Tensor> {
         const NAME: &str = "conv2d_transposed";
-        place_of_any(NAME, &[x, weight])?;
-        let out = self.to_images(NAME, x, weight)?;
-        Some(record(NAME, out, &[x, weight], |tape, _| {
+        place_of_any(NAME, &[x, weight, bias.unwrap_or(x)])?;
+        let out = self.to_images(NAME, x, weight, bias)?;
+        let inputs = [Some(x), Some(weight), bias];
+        let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
+        Some(record(NAME, out, &inputs, |tape, _| {
             let kernels = x.needs_grad().then(|| weight.saved());
             let results = weight.needs_grad().then(|| x.saved());
             let shape = weight.layout.shape;
-            tape.joint(&[x, weight], move |g, needs| {
+            tape.joint(&inputs, move |g, needs| {
                 let g = g.contiguous();
-                let gradient = |i: usize| match i {
-                    0 => self.results(NAME, &g, kernels.as_ref()?),
-                    _ => self.to_kernels(NAME, &g, results.as_ref()?, shape),
-                };
-                let gradient = |(i, &needed): (usize, &bool)| {
-                    needed.then(|| gradient(i).expect("all on one GPU"))
-                };
-                needs.iter().enumerate().map(gradient).collect()
+                gradients(needs, |input| match input {
+                    0 => self.results(NAME, &g, kernels.as_ref()?, None),
+                    1 => self.to_kernels(NAME, &g, results.as_ref()?, shape),
+                    _ => Some(g.sum_axis([0, 2, 3])),
+                })
             });
         }))
     }
 
-    /// The results `(n, o, oh, ow)` of images and kernels.
+    /// The results `(n, o, oh, ow)` of images and kernels, with the bias.
     #[track_caller]
-    fn results(self, op: &'static str, x: &Tensor, weight: &Tensor) -> Option<Tensor> {
-        let kernels = weight.layout.shape;
+    fn results(
+        self,
+        op: &'static str,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Option<Tensor> {
+        let (kernels, dtype) = (weight.layout.shape, x.dtype());
         let shape =
             Shape::new(&[self.images[0], kernels[0], self.places[0], self.places[1]]);
-        if let Some(out) = self.by_library(op, Pass::Forward, [x, weight], kernels, shape)
-        {
-            return Some(out);
-        }
-        if x.dtype().is_half() {
-            let out = self.results(op, &widened(x), &widened(weight))?;
-            return Some(rounded(out, x.dtype()));
-        }
+        let out = match self.by_library(op, Pass::Forward, [x, weight], kernels, shape) {
+            Some(out) => out,
+            None if dtype.is_half() => {
+                let bias = bias.map(widened);
+                let [x, weight] = [x, weight].map(widened);
+                return Some(rounded(
+                    self.results(op, &x, &weight, bias.as_deref())?,
+                    dtype,
+                ));
+            }
+            None => self.results_by_kernels(op, x, weight, shape)?,
+        };
+        add(&out, bias);
+        Some(out)
+    }
+
+    #[track_caller]
+    fn results_by_kernels(
+        self,
+        op: &'static str,
+        x: &Tensor,
+        weight: &Tensor,
+        shape: Shape,
+    ) -> Option<Tensor> {
         let gpu = place(op, &[x, weight])?;
         let out = Tensor::of_array(done(gpu.array(op, x.dtype(), shape.numel())), shape);
         let kernels = self.as_rows(weight);
@@ -120,19 +154,41 @@ impl Sliding {
         Some(out)
     }
 
-    /// The gradient of the images from that of the results, `g`.
+    /// The gradient of the images from that of the results, `g`, with a bias.
     #[track_caller]
-    fn to_images(self, op: &'static str, g: &Tensor, weight: &Tensor) -> Option<Tensor> {
-        let (kernels, shape) = (weight.layout.shape, Shape::new(&self.images));
-        if let Some(out) =
-            self.by_library(op, Pass::ToImages, [weight, g], kernels, shape)
-        {
-            return Some(out);
-        }
-        if g.dtype().is_half() {
-            let out = self.to_images(op, &widened(g), &widened(weight))?;
-            return Some(rounded(out, g.dtype()));
-        }
+    fn to_images(
+        self,
+        op: &'static str,
+        g: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Option<Tensor> {
+        let (kernels, dtype) = (weight.layout.shape, g.dtype());
+        let shape = Shape::new(&self.images);
+        let out = match self.by_library(op, Pass::ToImages, [weight, g], kernels, shape) {
+            Some(out) => out,
+            None if dtype.is_half() => {
+                let bias = bias.map(widened);
+                let [g, weight] = [g, weight].map(widened);
+                return Some(rounded(
+                    self.to_images(op, &g, &weight, bias.as_deref())?,
+                    dtype,
+                ));
+            }
+            None => self.to_images_by_kernels(op, g, weight, shape)?,
+        };
+        add(&out, bias);
+        Some(out)
+    }
+
+    #[track_caller]
+    fn to_images_by_kernels(
+        self,
+        op: &'static str,
+        g: &Tensor,
+        weight: &Tensor,
+        shape: Shape,
+    ) -> Option<Tensor> {
         let gpu = place(op, &[g, weight])?;
         let out = done(gpu.array(op, g.dtype(), shape.numel()));
         let kernels = self.as_rows(weight).transpose(0, 1);
