@@ -52,6 +52,7 @@ pub mod pytorch {
     #![doc = include_str!("pytorch.md")]
 }
 mod random;
+mod replay;
 mod shape;
 mod tensor;
 
@@ -74,6 +75,7 @@ pub use dtype::{DType, Element};
 pub use half::{bf16, f16};
 pub use ops::cuda::detours;
 pub use random::seed;
+pub use replay::Replay;
 pub use shape::{Axes, Shape, TargetShape};
 pub use tensor::{
     AxisIndex, FileError, Index, IntoTensor, Order, Tensor, Value, tensor, tensor_f64,

@@ -6,6 +6,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::device::cuda::recording::{hinder, outdate};
+
 /// The state between calls: which key, and how many blocks are used up.
 struct Generator {
     seed: u64,
@@ -26,6 +28,7 @@ static GENERATOR: Mutex<Generator> = Mutex::new(Generator { seed: 0, blocks: 0 }
 /// assert!(x.equal(&Tensor::randn([2, 3])));
 /// ```
 pub fn seed(seed: u64) {
+    outdate();
     *lock() = Generator { seed, blocks: 0 };
 }
 
@@ -35,6 +38,7 @@ fn lock() -> std::sync::MutexGuard<'static, Generator> {
 
 /// The seed, and the first of the next `blocks` blocks, which nobody else gets.
 pub(crate) fn take_blocks(blocks: usize) -> (u64, u64) {
+    hinder("it draws random numbers");
     let mut generator = lock();
     let first = generator.blocks;
     generator.blocks += blocks as u64;

@@ -1,6 +1,7 @@
 //! The graph of recorded operations, and the walk back through it.
 
 use std::{
+    cell::RefCell,
     collections::{HashMap, HashSet, hash_map::Entry},
     hash::{BuildHasherDefault, Hasher},
     mem,
@@ -281,6 +282,7 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
             let mut state = node.lock();
             match &mut *state {
                 State::Leaf(grad) => {
+                    touch(&node);
                     *grad = Some(match grad.take() {
                         Some(before) => Box::new(before.plus(gradient)),
                         None => Box::new(gradient.owned()),
@@ -315,6 +317,52 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
                     total.insert(flowing);
                 }
             }
+        }
+    }
+}
+
+thread_local! {
+    /// The leaves whose gradients change on this thread, if somebody wants to know.
+    static TOUCHED: RefCell<Option<Vec<Arc<Node>>>> = const { RefCell::new(None) };
+}
+
+/// Notes that the gradient of a leaf changes.
+pub(super) fn touch(leaf: &Arc<Node>) {
+    TOUCHED.with_borrow_mut(|touched| {
+        if let Some(touched) = touched
+            && !touched.iter().any(|other| Arc::ptr_eq(other, leaf))
+        {
+            touched.push(Arc::clone(leaf));
+        }
+    });
+}
+
+/// The gradients that `f` leaves in the leaves whose gradients it changes.
+pub(crate) fn gradients_left<R>(f: impl FnOnce() -> R) -> (R, Gradients) {
+    /// Ends the watch, after a panic too.
+    struct Watch;
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            TOUCHED.set(None);
+        }
+    }
+    let watch = Watch;
+    TOUCHED.set(Some(Vec::new()));
+    let result = f();
+    let touched = TOUCHED.take().unwrap_or_default();
+    drop(watch);
+    let gradients = touched.into_iter().map(|leaf| (leaf.grad(), leaf));
+    (result, Gradients(gradients.collect()))
+}
+
+/// Gradients of leaves, as they were once.
+pub(crate) struct Gradients(Vec<(Option<Tensor>, Arc<Node>)>);
+
+impl Gradients {
+    /// Lets the leaves have them again.
+    pub(crate) fn restore(&self) {
+        for (gradient, leaf) in &self.0 {
+            leaf.set_grad(gradient.clone());
         }
     }
 }

@@ -11,7 +11,7 @@ mod graph;
 use std::{cell::Cell, sync::Arc};
 
 use crate::{dtype::DType, tensor::Tensor};
-pub(crate) use graph::{Node, record, record_across};
+pub(crate) use graph::{Gradients, Node, gradients_left, record, record_across};
 
 thread_local! {
     static RECORDING: Cell<bool> = const { Cell::new(true) };
@@ -135,6 +135,7 @@ impl Tensor {
     /// ```
     pub fn zero_grad(&self) {
         if let Some(node) = &self.node {
+            graph::touch(node);
             node.set_grad(None);
         }
     }

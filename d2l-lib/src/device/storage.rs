@@ -163,8 +163,8 @@ impl Storage {
     }
 
     /// A storage with the elements of an array of a GPU.
-    pub(crate) fn of_array(array: Array) -> Storage {
-        Storage::of_memory(Memory::Gpu(Arc::new(array)))
+    pub(crate) fn of_array(array: Arc<Array>) -> Storage {
+        Storage::of_memory(Memory::Gpu(array))
     }
 
     fn of(block: Block) -> Storage {
@@ -211,7 +211,10 @@ impl Storage {
             return None;
         }
         match &**self.lock() {
-            Memory::Gpu(array) => Some(Arc::clone(array)),
+            Memory::Gpu(array) => {
+                array.watch();
+                Some(Arc::clone(array))
+            }
             Memory::Host(_) => None,
         }
     }
@@ -228,12 +231,15 @@ impl Storage {
         let is_shared = match Arc::get_mut(&mut memory) {
             Some(Memory::Gpu(array)) => {
                 array.compute()?;
-                Arc::get_mut(array).is_none()
+                array.watch();
+                // A recording on this thread may know of it, and keeps no share.
+                Arc::strong_count(array) > 1
             }
             _ => true,
         };
         if is_shared {
-            *memory = Arc::new(memory.copied()?);
+            let copy = memory.copied()?;
+            replace(&mut memory, copy);
         }
         match &**memory {
             Memory::Gpu(array) => write(array).map(|()| true),
@@ -256,7 +262,7 @@ impl Storage {
         let mut memory = self.lock();
         let moved = memory.to_device(dtype, device)?;
         self.0.place.store(moved.place(), Relaxed);
-        *memory = Arc::new(moved);
+        replace(&mut memory, moved);
         Ok(())
     }
 
@@ -278,7 +284,7 @@ impl Storage {
             write(block.elements_mut());
             let array = gpu.upload("a write", T::DTYPE, bytes(block.elements::<T>()));
             let array = array.unwrap_or_else(|error| panic!("{error}"));
-            *memory = Arc::new(Memory::Gpu(Arc::new(array)));
+            replace(&mut memory, Memory::Gpu(Arc::new(array)));
             return;
         }
         if Arc::get_mut(&mut memory).is_none() {
@@ -335,6 +341,14 @@ impl Memory {
         };
         Ok(Memory::Gpu(Arc::new(array)))
     }
+}
+
+/// Lets a storage have its elements elsewhere.
+fn replace(memory: &mut Arc<Memory>, new: Memory) {
+    if let Memory::Gpu(array) = &**memory {
+        array.leave();
+    }
+    *memory = Arc::new(new);
 }
 
 /// The elements in main memory, where an operation needs them that the GPU cannot do.

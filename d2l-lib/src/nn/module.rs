@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Parameter, Parameters};
-use crate::{Device, Tensor};
+use crate::{Device, Tensor, device::cuda::recording::outdate};
 
 /// A layer or a model: a function of a tensor, with parameters.
 ///
@@ -180,6 +180,12 @@ impl Mode {
     pub fn is_training(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    fn set(&self, training: bool) {
+        if self.0.swap(training, Ordering::Relaxed) != training {
+            outdate();
+        }
+    }
 }
 
 impl Default for Mode {
@@ -305,7 +311,7 @@ impl<'a> Parts<'a> {
     fn set_training(&self, training: bool) {
         for (_, content) in &self.0 {
             match content {
-                Content::Mode(mode) => mode.0.store(training, Ordering::Relaxed),
+                Content::Mode(mode) => mode.set(training),
                 Content::Module(module) => module.parts().set_training(training),
                 Content::List(parts) => parts.set_training(training),
                 Content::Parameter(_) => {}

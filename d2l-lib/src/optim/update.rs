@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     DType, Tensor, Value,
-    device::threads,
+    device::{cuda::recording::outdate, threads},
     dtype::{Element, with_dtype},
     nn::Parameters,
     ops::{
@@ -45,6 +45,14 @@ impl Memory {
             decays: |_| true,
             first: 0.0,
             states: HashMap::new(),
+        }
+    }
+
+    pub(super) fn set_lr(&mut self, lr: f64) {
+        if lr != self.lr {
+            // The rule's numbers are among the arguments of kernels.
+            outdate();
+            self.lr = lr;
         }
     }
 
@@ -269,7 +277,7 @@ macro_rules! optimizer {
             }
 
             fn set_lr(&mut self, lr: f64) {
-                self.memory.lr = lr;
+                self.memory.set_lr(lr);
             }
         }
     };

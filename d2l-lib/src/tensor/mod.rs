@@ -92,7 +92,8 @@ impl Tensor {
 
     /// The tensor with the elements of a GPU's array, row after row.
     #[track_caller]
-    pub(crate) fn of_array(array: Array, shape: Shape) -> Tensor {
+    pub(crate) fn of_array(array: impl Into<Arc<Array>>, shape: Shape) -> Tensor {
+        let array = array.into();
         debug_assert_eq!(array.length(), shape.numel());
         interrupt::check();
         let dtype = array.dtype();

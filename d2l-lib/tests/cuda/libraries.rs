@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use d2l::{AxisIndex, prelude::*};
+use d2l::{AxisIndex, Replay, prelude::*};
 
 use super::{agree_on, gpu, numbers};
 
@@ -250,6 +250,36 @@ fn many_images_are_convolved_in_parts() {
         .map(|x| x.to_dtype(DType::F64));
     for gpu in gpus() {
         agree_on(gpu, "large", &[&x, &w], |x| x[0].conv2d(&x[1], None, [1, 1], [0, 0]));
+    }
+}
+
+#[test]
+fn products_and_convolutions_are_replayed() {
+    let (w, v, b) =
+        (numbers(&[3, 2, 3, 3], 0.1), numbers(&[4, 108], 0.5), numbers(&[4], 0.9));
+    for gpu in gpus() {
+        let leaf = |x: &Tensor| x.detach().to_device(gpu).requires_grad();
+        let (w, v, b) = (leaf(&w), leaf(&v), leaf(&b));
+        let x = numbers(&[5, 2, 6, 6], 0.0).to_device(gpu);
+        let work = || {
+            [&w, &v, &b].iter().for_each(|x| x.zero_grad());
+            let hidden = x.conv2d(&w, None, [1, 1], [1, 1]).reshape([5, 108]);
+            let loss = hidden.linear(&v, Some(&b)).tanh().sum();
+            loss.backward();
+            loss
+        };
+        let mut step = Replay::new(gpu, work);
+        for i in 0..6 {
+            x.copy_(&numbers(&[5, 2, 6, 6], f64::from(i)));
+            let all = |loss: Tensor| {
+                let gradients =
+                    [&w, &v, &b].map(|x| x.grad().expect("a gradient").to_vec());
+                (loss.item(), gradients)
+            };
+            let replayed = all(step.run());
+            assert_eq!(replayed, all(work()), "{gpu}, run {i}");
+        }
+        assert!(step.is_replayed(), "{gpu}: {:?}", step.obstacle());
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod libraries;
 mod models;
+mod replay;
 
 use std::{
     process::Command,

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use d2l::{
+    Replay,
     nn::{Linear, Module},
     prelude::*,
 };
@@ -30,40 +31,40 @@ fn models_train_the_same_by_every_rule() {
     let Some(gpu) = gpu() else { return };
     for (name, make) in rules {
         let losses = |device: Device| {
-            let net = {
-                let _alone = alone();
-                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)]
-            };
-            // Other tests draw random numbers meanwhile.
+            // Until all is dropped, for what one replay has used another one sees go.
+            let _alone = alone();
+            let net =
+                sequential![nn::Linear::new(5, 16), nn::Relu, nn::Linear::new(16, 3)];
             for (i, (_, parameter)) in net.parameters().into_iter().enumerate() {
                 parameter.assign(numbers(parameter.shape(), i as f64) * 0.5);
             }
             net.to_device(device);
             let x = numbers(&[12, 5], 0.3).to_device(device);
             let y = tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]).to_device(device);
-            train(&net, &mut *make(net.parameters()), &x, &y, 5)
+            train(&net, &mut *make(net.parameters()), &x, &y, 5).0
         };
         same_losses(name, &losses(Device::Cpu), &losses(gpu));
     }
 }
 
-/// The losses in so many steps.
+/// The losses in so many steps, and whether the last one was replayed.
 fn train(
     net: &dyn Module,
     rule: &mut dyn optim::Optimizer,
     x: &Tensor,
     labels: &Tensor,
     steps: usize,
-) -> Vec<f64> {
-    let step = |_| {
+) -> (Vec<f64>, bool) {
+    let mut step = Replay::new(x.device(), || {
         let y = net.forward(x);
         let loss = y.reshape([labels.numel(), y.len_of(-1)]).cross_entropy(labels);
         rule.zero_grad();
         loss.backward();
         rule.step();
-        loss.item()
-    };
-    (0..steps).map(step).collect()
+        loss
+    });
+    let losses = (0..steps).map(|_| step.run().item()).collect();
+    (losses, step.is_replayed())
 }
 
 fn same_losses(name: &str, own: &[f64], its: &[f64]) {
@@ -105,7 +106,8 @@ fn memory_is_given_back() {
     drop(x);
 }
 
-/// The same losses on both in three steps of SGD from the same weights.
+/// The same losses on both in six steps of SGD from the same weights, the last of which the GPU
+/// replays.
 fn same_steps(
     name: &str,
     make: impl Fn() -> Box<dyn Module>,
@@ -114,13 +116,10 @@ fn same_steps(
 ) {
     let Some(gpu) = gpu() else { return };
     let losses = |device: Device| {
-        let net = {
-            let _alone = alone();
-            let net = make();
-            // Lazy layers need an input before there are parameters.
-            net.forward(x);
-            net
-        };
+        let _alone = alone();
+        let net = make();
+        // Lazy layers need an input before there are parameters.
+        net.forward(x);
         for (i, (name, parameter)) in net.parameters().into_iter().enumerate() {
             let fan_in: usize = parameter.shape().iter().skip(1).product();
             // Scales of norms stay about 1.
@@ -132,7 +131,9 @@ fn same_steps(
         net.to_device(device);
         let (x, labels) = (x.to_device(device), labels.to_device(device));
         let mut rule = optim::Sgd::new(net.parameters(), 0.1);
-        train(&*net, &mut rule, &x, &labels, 3)
+        let (losses, is_replayed) = train(&*net, &mut rule, &x, &labels, 6);
+        assert_eq!(is_replayed, device == gpu, "{name}");
+        losses
     };
     same_losses(name, &losses(Device::Cpu), &losses(gpu));
 }

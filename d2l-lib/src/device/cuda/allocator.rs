@@ -4,7 +4,7 @@
 //! one order, so a freed block may be given out again at once: who gets it works on it later.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,7 +33,50 @@ pub(crate) struct Allocator {
 struct State {
     /// Kept blocks, by size.
     kept: BTreeMap<usize, Vec<Address>>,
+    /// Memory of recordings, which nobody else gets.
+    pools: HashMap<usize, Pool>,
+    /// The pool to which a block belongs, if it is of one.
+    owners: HashMap<Address, usize>,
     figures: Figures,
+}
+
+/// A block that was given out, and how large it had to be.
+#[derive(Clone, Copy)]
+struct Given {
+    size: usize,
+    region: Region,
+}
+
+/// Memory that the same requests, made again in the same order, get again.
+#[derive(Default)]
+struct Pool {
+    free: BTreeSet<(usize, Address)>,
+    /// What was given out in the round before, and in this one.
+    before: Vec<Given>,
+    now: Vec<Given>,
+    /// Where that of the round before is.
+    promised: HashSet<Address>,
+}
+
+impl Pool {
+    /// A free block: the one that the same request got before. What others are to get again is
+    /// left to them, so that after a few rounds all are the same.
+    fn take(&mut self, size: usize) -> Option<Region> {
+        let same = self.before.get(self.now.len()).filter(|given| given.size == size);
+        let same = same.map(|Given { region, .. }| (region.bytes, region.at));
+        let same = same.filter(|block| self.free.contains(block));
+        let mut fitting = self.free.range((size, 0)..=(size, Address::MAX));
+        let (bytes, at) = same
+            .or_else(|| fitting.find(|(_, at)| !self.promised.contains(at)).copied())?;
+        self.free.remove(&(bytes, at));
+        Some(Region { at, bytes })
+    }
+
+    /// Begins another round.
+    fn begin(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+        self.promised = self.before.iter().map(|given| given.region.at).collect();
+    }
 }
 
 /// How much memory of a GPU this process uses, in bytes.
@@ -65,14 +108,15 @@ pub(crate) struct Region {
 }
 
 impl Allocator {
-    /// A block of at least `bytes`. If the driver has none it gets back what is kept, and is
-    /// asked once more.
+    /// A block of at least `bytes`, for good of a pool if one is named. If the driver has none it
+    /// gets back what is kept, and is asked once more.
     pub(crate) fn take(
         &self,
         driver: &dyn Driver,
         device: usize,
         operation: &'static str,
         bytes: usize,
+        pool: Option<usize>,
     ) -> Result<Region, CudaError> {
         let out_of_memory = |in_use: usize| {
             let capacity = driver.capacity().ok();
@@ -89,7 +133,7 @@ impl Allocator {
         let Some(size) = size_of(bytes) else {
             return Err(out_of_memory(state.figures.in_use));
         };
-        let region = match state.reuse(size) {
+        let region = match state.reuse(size, pool) {
             Some(region) => region,
             None => {
                 let fresh = match driver.allocate(size) {
@@ -106,6 +150,10 @@ impl Allocator {
                 Region { at, bytes: size }
             }
         };
+        if let Some(pool) = pool {
+            state.owners.insert(region.at, pool);
+            state.pools.entry(pool).or_default().now.push(Given { size, region });
+        }
         let figures = &mut state.figures;
         figures.in_use += region.bytes;
         figures.peak = figures.peak.max(figures.in_use);
@@ -117,7 +165,30 @@ impl Allocator {
         let mut state = self.lock();
         state.figures.in_use -= region.bytes;
         state.figures.kept += region.bytes;
-        state.kept.entry(region.bytes).or_default().push(region.at);
+        let owner = match state.owners.is_empty() {
+            true => None,
+            false => state.owners.get(&region.at).copied(),
+        };
+        match owner.and_then(|pool| state.pools.get_mut(&pool)) {
+            Some(pool) => drop(pool.free.insert((region.bytes, region.at))),
+            None => state.kept.entry(region.bytes).or_default().push(region.at),
+        }
+    }
+
+    /// Begins another round of a pool's requests.
+    pub(crate) fn begin(&self, pool: usize) {
+        let mut state = self.lock();
+        state.pools.entry(pool).or_default().begin();
+    }
+
+    /// Ends a pool, whose blocks from then on are everybody's.
+    pub(crate) fn dissolve(&self, pool: usize) {
+        let mut state = self.lock();
+        state.owners.retain(|_, owner| *owner != pool);
+        let Some(pool) = state.pools.remove(&pool) else { return };
+        for (bytes, at) in pool.free {
+            state.kept.entry(bytes).or_default().push(at);
+        }
     }
 
     /// Gives what is kept back to the driver.
@@ -136,7 +207,13 @@ impl Allocator {
 }
 
 impl State {
-    fn reuse(&mut self, size: usize) -> Option<Region> {
+    fn reuse(&mut self, size: usize, pool: Option<usize>) -> Option<Region> {
+        if let Some(pool) = pool
+            && let Some(region) = self.pools.entry(pool).or_default().take(size)
+        {
+            self.figures.kept -= region.bytes;
+            return Some(region);
+        }
         let bytes = *self.kept.range(size..=size + size / SLACK).next()?.0;
         let blocks = self.kept.get_mut(&bytes)?;
         let at = blocks.pop()?;
@@ -148,10 +225,10 @@ impl State {
     }
 
     fn clear(&mut self, driver: &dyn Driver) {
-        for at in std::mem::take(&mut self.kept).into_values().flatten() {
-            driver.release(at);
+        for (bytes, blocks) in std::mem::take(&mut self.kept) {
+            self.figures.kept -= bytes * blocks.len();
+            blocks.into_iter().for_each(|at| driver.release(at));
         }
-        self.figures.kept = 0;
     }
 }
 
@@ -171,7 +248,7 @@ mod tests {
         mock: &Mock,
         bytes: usize,
     ) -> Result<Region, CudaError> {
-        allocator.take(mock, 0, "add", bytes)
+        allocator.take(mock, 0, "add", bytes, None)
     }
 
     #[test]
@@ -212,6 +289,38 @@ mod tests {
         // Nothing is lost by the error.
         allocator.put(fits_then);
         assert!(take(&allocator, &mock, 1 << 20).is_ok());
+    }
+
+    #[test]
+    fn a_pool_gives_the_same_requests_the_same_blocks_and_nobody_else() {
+        let (allocator, mock) = (Allocator::default(), Mock::with_memory(1 << 30));
+        let of_pool = |bytes| allocator.take(&mock, 0, "add", bytes, Some(7)).unwrap();
+        let round = || {
+            allocator.begin(7);
+            let first = of_pool(1000);
+            let second = of_pool(1000);
+            allocator.put(first);
+            let third = of_pool(900);
+            // Not in the order in which they were given out.
+            allocator.put(third);
+            allocator.put(second);
+            [first, second, third]
+        };
+        let blocks = round();
+        for other in [1000, 1000, 900] {
+            let other = take(&allocator, &mock, other).unwrap();
+            assert!(!blocks.contains(&other));
+            allocator.put(other);
+        }
+        assert_eq!(round(), round());
+        allocator.clear(&mock);
+        assert_eq!(mock.used(), 2 * 1024, "what the pool has it keeps");
+        let in_use = of_pool(1000);
+        allocator.dissolve(7);
+        allocator.put(in_use);
+        assert_eq!(allocator.figures(), Figures { in_use: 0, peak: 2048, kept: 2048 });
+        allocator.clear(&mock);
+        assert_eq!((mock.used(), allocator.figures().kept), (0, 0));
     }
 
     #[test]

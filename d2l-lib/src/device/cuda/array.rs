@@ -1,10 +1,10 @@
 //! Arrays: elements in the memory of a GPU, or what computes them once something needs them.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{
         AtomicBool,
-        Ordering::{Acquire, Release},
+        Ordering::{Acquire, Relaxed, Release},
     },
 };
 
@@ -14,6 +14,7 @@ use super::{
     driver::Address,
     error::CudaError,
     gpu::Gpu,
+    recording,
 };
 use crate::{dtype::DType, layout::Layout};
 
@@ -28,10 +29,15 @@ pub(crate) struct Array {
     waiting: Mutex<Option<Box<Expression>>>,
     /// Whether nothing waits; it says without a lock what `waiting` says.
     is_computed: AtomicBool,
+    /// The pool of the recording that made it, if one did.
+    pool: Option<usize>,
+    /// Whether another recording used it.
+    is_watched: AtomicBool,
 }
 
 impl Drop for Array {
     fn drop(&mut self) {
+        self.leave();
         self.gpu.give_back(self.region);
     }
 }
@@ -42,21 +48,50 @@ impl Array {
     pub(crate) fn waiting(
         gpu: &'static Gpu,
         expression: Expression,
-    ) -> Result<Array, CudaError> {
+    ) -> Result<Arc<Array>, CudaError> {
         let (dtype, length) = (expression.dtype, expression.shape.numel());
         let region = gpu.region(expression.name, length.saturating_mul(dtype.size()))?;
-        let array = Array {
+        let array = Array::new(gpu, region, dtype, length, Some(Box::new(expression)));
+        let array = Arc::new(array);
+        if gpu.waits() {
+            array.compute()?;
+        }
+        recording::waits(&array);
+        Ok(array)
+    }
+
+    fn new(
+        gpu: &'static Gpu,
+        region: Region,
+        dtype: DType,
+        length: usize,
+        waiting: Option<Box<Expression>>,
+    ) -> Array {
+        Array {
             gpu,
             length,
             dtype,
             region,
-            waiting: Mutex::new(Some(Box::new(expression))),
-            is_computed: AtomicBool::new(false),
-        };
-        if gpu.waits() {
-            array.compute()?;
+            is_computed: AtomicBool::new(waiting.is_none()),
+            waiting: Mutex::new(waiting),
+            pool: recording::pool(gpu.index()),
+            is_watched: AtomicBool::new(false),
         }
-        Ok(array)
+    }
+
+    /// Says that this thread uses the elements, or replaces them.
+    #[inline]
+    pub(crate) fn watch(&self) {
+        if recording::is_active() && self.pool != recording::pool(self.gpu.index()) {
+            self.is_watched.store(true, Relaxed);
+        }
+    }
+
+    /// Says that a tensor has its elements elsewhere from now on.
+    pub(crate) fn leave(&self) {
+        if self.is_watched.load(Relaxed) {
+            recording::outdate();
+        }
     }
 
     pub(crate) fn length(&self) -> usize {
@@ -150,14 +185,7 @@ impl Gpu {
         length: usize,
     ) -> Result<Array, CudaError> {
         let region = self.region(operation, length.saturating_mul(dtype.size()))?;
-        Ok(Array {
-            gpu: self,
-            length,
-            dtype,
-            region,
-            waiting: Mutex::new(None),
-            is_computed: AtomicBool::new(true),
-        })
+        Ok(Array::new(self, region, dtype, length, None))
     }
 
     /// The elements, whose bytes are given.

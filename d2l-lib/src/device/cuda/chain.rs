@@ -171,6 +171,8 @@ struct Leaf {
     value: f32,
     kind: u32,
     dense: u32,
+    /// So that there is no gap.
+    end: u32,
 }
 
 /// `Step` in `chain.cuh`.
@@ -190,6 +192,7 @@ struct Chain {
     result: Leaf,
     count: u32,
     step: [Step; MAX_STEPS],
+    end: u32,
 }
 
 impl Leaf {
@@ -203,7 +206,7 @@ impl Leaf {
             _ => unreachable!("chains have no elements of {dtype}"),
         };
         let dense = layout.is_contiguous() && layout.offset % LANES == 0;
-        Leaf { values: address, value: 0.0, kind, dense: dense.into() }
+        Leaf { values: address, kind, dense: dense.into(), ..Leaf::default() }
     }
 }
 
@@ -293,6 +296,7 @@ pub(crate) fn compute(
         result: Leaf::of(result),
         count: builder.steps.len() as u32,
         step: [Step::default(); MAX_STEPS],
+        end: 0,
     };
     for (to, (from, _)) in chain.leaf.iter_mut().zip(&builder.leaves) {
         *to = *from;

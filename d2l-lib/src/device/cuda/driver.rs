@@ -20,6 +20,10 @@ pub(crate) struct Module(pub(crate) usize);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Function(pub(crate) usize);
 
+/// Work that is queued at once, as its driver knows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Graph(pub(crate) usize);
+
 /// How a kernel is launched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Grid {
@@ -128,6 +132,19 @@ pub(crate) trait Driver: Send + Sync {
         at: &Sides,
         room: Region,
     ) -> Result<bool, Failure>;
+
+    /// What `queue` asks of this device, which is not done now, as one piece of work; nothing if
+    /// there is no such thing here.
+    fn capture(
+        &self,
+        queue: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Graph>, Failure>;
+
+    /// Queues what was captured.
+    fn replay(&self, graph: Graph) -> Result<(), Failure>;
+
+    /// Gives back what `capture` gave, once it was done as often as it was queued.
+    fn forget(&self, graph: Graph);
 
     fn synchronize(&self) -> Result<(), Failure>;
 }

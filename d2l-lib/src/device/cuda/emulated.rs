@@ -18,7 +18,9 @@ use super::{
     allocator::Region,
     blas::{BIAS_ALIGNMENT, Operands, Product},
     dnn::{Convolution, SIDE_ALIGNMENT, Sides},
-    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    driver::{
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+    },
     program, reference,
 };
 
@@ -239,6 +241,19 @@ impl Driver for Emulated {
         self.check();
         Ok(done)
     }
+
+    fn capture(
+        &self,
+        _: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Graph>, Failure> {
+        Ok(None)
+    }
+
+    fn replay(&self, _: Graph) -> Result<(), Failure> {
+        unreachable!("nothing is captured")
+    }
+
+    fn forget(&self, _: Graph) {}
 
     fn synchronize(&self) -> Result<(), Failure> {
         Ok(())

@@ -9,12 +9,19 @@ use std::{
 
 use super::{
     allocator::{Allocator, Figures, Region},
+    array::Array,
     blas::{Operands, Product},
     dnn::{Convolution, Sides},
-    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    driver::{
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+    },
     error::CudaError,
+    recording::{self, Operation, Packed},
 };
 use crate::dtype::DType;
+
+/// What errors of recordings are told of.
+const REPLAY: &str = "replay";
 
 pub(crate) struct Gpu {
     index: usize,
@@ -28,6 +35,25 @@ pub(crate) struct Gpu {
     room: OnceLock<Option<Region>>,
     /// See [`room_for_columns`](Gpu::room_for_columns).
     columns: OnceLock<usize>,
+}
+
+impl Packed {
+    /// The arguments, which live elsewhere, as they are now.
+    fn of(arguments: &Arguments) -> Packed {
+        let mut packed = Packed::default();
+        for (&place, &size) in arguments.places.iter().zip(&arguments.sizes) {
+            // SAFETY: `with` was given a reference to so many bytes, all of them initialised.
+            packed.push(unsafe { std::slice::from_raw_parts(place.cast(), size) });
+        }
+        packed
+    }
+
+    /// Where each argument is.
+    fn places(&mut self) -> Vec<*mut c_void> {
+        let bytes = self.bytes.as_mut_ptr();
+        // SAFETY: every start is inside.
+        self.starts.iter().map(|&start| unsafe { bytes.add(start) }.cast()).collect()
+    }
 }
 
 /// A kernel by name: `add`, `F32` is `add_f32`.
@@ -52,17 +78,24 @@ impl Kernel {
 /// What a kernel is called with: plain numbers and structures, laid out as in C.
 pub(crate) struct Arguments<'a> {
     places: Vec<*mut c_void>,
+    /// How many bytes each has.
+    sizes: Vec<usize>,
     values: PhantomData<&'a ()>,
 }
 
 impl<'a> Arguments<'a> {
     pub(crate) fn new() -> Arguments<'a> {
-        Arguments { places: Vec::with_capacity(8), values: PhantomData }
+        Arguments {
+            places: Vec::with_capacity(8),
+            sizes: Vec::with_capacity(8),
+            values: PhantomData,
+        }
     }
 
-    /// The next argument.
+    /// The next argument, a number or a structure without gaps.
     pub(crate) fn with<T: Copy>(mut self, value: &'a T) -> Arguments<'a> {
         self.places.push(std::ptr::from_ref(value).cast_mut().cast());
+        self.sizes.push(size_of::<T>());
         self
     }
 
@@ -130,7 +163,8 @@ impl Gpu {
         operation: &'static str,
         bytes: usize,
     ) -> Result<Region, CudaError> {
-        self.allocator.take(&*self.driver, self.index, operation, bytes)
+        let pool = recording::pool(self.index);
+        self.allocator.take(&*self.driver, self.index, operation, bytes, pool)
     }
 
     /// Takes memory back, once all is done that was queued.
@@ -146,7 +180,13 @@ impl Gpu {
     ) -> Result<(), CudaError> {
         match bytes.len() {
             0 => Ok(()),
-            _ => self.told(operation, self.driver.upload(bytes, to)),
+            _ => {
+                recording::note(self.index, || Operation::Upload {
+                    bytes: bytes.to_vec(),
+                    to,
+                });
+                self.told(operation, self.driver.upload(bytes, to))
+            }
         }
     }
 
@@ -156,6 +196,7 @@ impl Gpu {
         from: Address,
         to: &mut [u8],
     ) -> Result<(), CudaError> {
+        recording::hinder(&format!("{operation}: elements come to main memory"));
         self.told(operation, self.driver.download(from, to))
     }
 
@@ -167,7 +208,10 @@ impl Gpu {
     ) -> Result<(), CudaError> {
         match bytes {
             0 => Ok(()),
-            _ => self.told("copy", self.driver.copy(from, to, bytes)),
+            _ => {
+                recording::note(self.index, || Operation::Copy { from, to, bytes });
+                self.told("copy", self.driver.copy(from, to, bytes))
+            }
         }
     }
 
@@ -179,7 +223,10 @@ impl Gpu {
     ) -> Result<(), CudaError> {
         match bytes {
             0 => Ok(()),
-            _ => self.told(operation, self.driver.zero(at, bytes)),
+            _ => {
+                recording::note(self.index, || Operation::Zero { at, bytes });
+                self.told(operation, self.driver.zero(at, bytes))
+            }
         }
     }
 
@@ -206,6 +253,10 @@ impl Gpu {
         let launched =
             unsafe { self.driver.launch(function, grid, &mut arguments.places) };
         self.told(kernel.name, launched)?;
+        recording::note(self.index, || {
+            let arguments = Packed::of(&arguments);
+            Operation::Launch { function, grid, arguments }
+        });
         if self.waits {
             self.told(kernel.name, self.driver.synchronize())?;
         }
@@ -242,7 +293,11 @@ impl Gpu {
             let nothing = Region { at: 0, bytes: 0 };
             match self.driver.room_for_products()? {
                 0 => Some(nothing),
-                bytes => self.region(operation, bytes).map_or(Some(nothing), Some),
+                // No recording's memory, for all share it.
+                bytes => self
+                    .allocator
+                    .take(&*self.driver, self.index, operation, bytes, None)
+                    .map_or(Some(nothing), Some),
             }
         };
         *self.room.get_or_init(take)
@@ -266,7 +321,11 @@ impl Gpu {
         let Some(room) = self.room(operation) else { return Ok(false) };
         // SAFETY: the caller answers for the operands; the room is nobody else's.
         let done = unsafe { self.driver.multiply(product, at, room) };
-        self.queued(operation, done)
+        self.queued(operation, done, || Operation::Multiply {
+            product: *product,
+            at: *at,
+            room,
+        })
     }
 
     /// Queues a convolution by a library; whether there is one that does this, and memory for the
@@ -282,20 +341,21 @@ impl Gpu {
     ) -> Result<bool, CudaError> {
         let bytes = self.told(operation, self.driver.room_for(convolution))?;
         let Some(bytes) = bytes else { return Ok(false) };
-        let mut room = None;
+        let mut array = None;
         if bytes > 0 {
-            room = match self.array(operation, DType::U8, bytes) {
+            array = match self.array(operation, DType::U8, bytes) {
                 Err(CudaError::OutOfMemory { .. }) => return Ok(false),
                 array => Some(array?),
             };
         }
-        let region = room.as_ref().map_or(Region { at: 0, bytes: 0 }, |room| Region {
-            at: room.address(),
-            bytes,
-        });
+        let room = Region { at: array.as_ref().map_or(0, Array::address), bytes };
         // SAFETY: the caller answers for the sides; the room goes back when all is queued.
-        let done = unsafe { self.driver.convolve(convolution, at, region) };
-        self.queued(operation, done)
+        let done = unsafe { self.driver.convolve(convolution, at, room) };
+        self.queued(operation, done, || Operation::Convolve {
+            convolution: *convolution,
+            at: *at,
+            room,
+        })
     }
 
     /// How many bytes of columns a convolution by our own kernels has in memory at once: 256 MB,
@@ -311,17 +371,98 @@ impl Gpu {
         &self,
         operation: &'static str,
         done: Result<bool, Failure>,
+        note: impl FnOnce() -> Operation,
     ) -> Result<bool, CudaError> {
         let done = self.told(operation, done)?;
+        if done {
+            recording::note(self.index, note);
+        }
         if done && self.waits {
             self.told(operation, self.driver.synchronize())?;
         }
         Ok(done)
     }
 
+    /// Begins to record what this thread asks of the GPU. Its memory is of `pool`, where the same
+    /// requests get the same blocks.
+    pub(crate) fn begin_recording(&self, pool: usize) {
+        self.allocator.begin(pool);
+        recording::begin(self.index, pool);
+    }
+
+    /// Gives a pool's memory to all.
+    pub(crate) fn dissolve(&self, pool: usize) {
+        self.allocator.dissolve(pool);
+    }
+
+    /// Makes what was recorded ready to be queued again, at once where the driver can do that.
+    /// What was uploaded has to be in memory of the GPU by then.
+    pub(crate) fn prepare(
+        &self,
+        operations: &[Operation],
+    ) -> Result<Option<Graph>, CudaError> {
+        let mut queue = || operations.iter().try_for_each(|one| self.again(one));
+        self.told(REPLAY, self.driver.capture(&mut queue))
+    }
+
+    /// Queues what was recorded once more.
+    pub(crate) fn replay(
+        &self,
+        operations: &[Operation],
+        graph: Option<Graph>,
+    ) -> Result<(), CudaError> {
+        let done = match graph {
+            Some(graph) => self.driver.replay(graph),
+            None => operations.iter().try_for_each(|one| self.again(one)),
+        };
+        self.told(REPLAY, done)?;
+        if self.waits {
+            self.told(REPLAY, self.driver.synchronize())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn forget(&self, graph: Graph) {
+        self.driver.forget(graph);
+    }
+
+    fn again(&self, operation: &Operation) -> Result<(), Failure> {
+        match operation {
+            Operation::Launch { function, grid, arguments } => {
+                let mut arguments = arguments.clone();
+                let mut places = arguments.places();
+                // SAFETY: so it was launched before, and the memory still belongs to the
+                // recording.
+                unsafe { self.driver.launch(*function, *grid, &mut places) }
+            }
+            Operation::Multiply { product, at, room } => {
+                // SAFETY: as above.
+                same(unsafe { self.driver.multiply(product, at, *room) })
+            }
+            Operation::Convolve { convolution, at, room } => {
+                // SAFETY: as above.
+                same(unsafe { self.driver.convolve(convolution, at, *room) })
+            }
+            Operation::Copy { from, to, bytes } => self.driver.copy(*from, *to, *bytes),
+            Operation::Zero { at, bytes } => self.driver.zero(*at, *bytes),
+            Operation::Upload { bytes, to } => self.driver.upload(bytes, *to),
+        }
+    }
+
     /// Waits until everything that was queued is done.
     pub(crate) fn synchronize(&self) -> Result<(), CudaError> {
+        recording::hinder("it waits for the GPU");
         self.told("synchronize", self.driver.synchronize())
+    }
+}
+
+/// What a library says that did the same before.
+fn same(done: Result<bool, Failure>) -> Result<(), Failure> {
+    match done? {
+        true => Ok(()),
+        false => {
+            Err(Failure::Other("a library does not do again what it did".to_owned()))
+        }
     }
 }
 
@@ -498,6 +639,29 @@ mod tests {
             (Ok(true), Ok(true)),
             "the next ones work"
         );
+    }
+
+    #[test]
+    fn what_libraries_do_is_recorded_and_done_again() {
+        let (gpu, mock) = with_libraries(1 << 20, 512);
+        gpu.begin_recording(7);
+        assert_eq!((multiply(gpu), convolve(gpu)), (Ok(true), Ok(true)));
+        let recorded = recording::end().unwrap().operations;
+        let kinds = matches!(
+            recorded[..],
+            [Operation::Multiply { .. }, Operation::Convolve { .. }]
+        );
+        assert!(kinds, "{recorded:?}");
+        gpu.replay(&recorded, None).unwrap();
+        let (products, convolutions) = (
+            mock.products.lock().unwrap().clone(),
+            mock.convolutions.lock().unwrap().clone(),
+        );
+        assert!(products.len() == 2 && products[0] == products[1]);
+        assert!(convolutions.len() == 2 && convolutions[0] == convolutions[1]);
+        mock.fail("multiply", Failure::Other("CUBLAS_STATUS_INTERNAL_ERROR".to_owned()));
+        let error = gpu.replay(&recorded, None).unwrap_err().to_string();
+        assert_eq!(error, "replay failed on cuda:3: CUBLAS_STATUS_INTERNAL_ERROR");
     }
 
     #[test]

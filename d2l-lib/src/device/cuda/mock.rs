@@ -13,7 +13,9 @@ use super::{
     allocator::Region,
     blas::{Operands, Product},
     dnn::{Convolution, Sides},
-    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    driver::{
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+    },
 };
 
 pub(crate) struct Mock {
@@ -183,6 +185,26 @@ impl Driver for Mock {
         self.convolutions.lock().unwrap().push(room);
         Ok(self.room.is_some())
     }
+
+    fn capture(
+        &self,
+        queue: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Graph>, Failure> {
+        self.works("capture")?;
+        let before = self.launches.load(Relaxed);
+        queue()?;
+        // Nothing of it was done.
+        let launches = self.launches.swap(before, Relaxed) - before;
+        Ok(Some(Graph(launches)))
+    }
+
+    fn replay(&self, graph: Graph) -> Result<(), Failure> {
+        self.works("replay")?;
+        self.launches.fetch_add(graph.0, Relaxed);
+        Ok(())
+    }
+
+    fn forget(&self, _: Graph) {}
 
     fn synchronize(&self) -> Result<(), Failure> {
         self.works("synchronize")?;

@@ -26,6 +26,7 @@ mod library;
 mod mock;
 mod nvidia;
 mod program;
+pub(crate) mod recording;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ pub use allocator::Figures;
 pub(crate) use array::Array;
 pub(crate) use blas::{BIAS_ALIGNMENT, Factor, Operands, Product};
 pub(crate) use dnn::{Convolution, Pass, SIDE_ALIGNMENT, Sides};
-pub(crate) use driver::{Grid, Program};
+pub(crate) use driver::{Graph, Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Gpu, Kernel};
 pub(crate) use program::{

@@ -15,7 +15,9 @@ use super::{
     allocator::Region,
     blas::{Blas, Operands, Product},
     dnn::{Convolution, Dnn, Sides},
-    driver::{Address, Capacity, Driver, Failure, Function, Grid, Module, Program},
+    driver::{
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+    },
     error::CudaError,
     library, program,
 };
@@ -272,6 +274,41 @@ impl Driver for Nvidia {
         let Some(dnn) = self.dnn() else { return Ok(false) };
         // SAFETY: the caller answers for the sides and the room.
         unsafe { dnn.convolve(convolution, at, room) }
+    }
+
+    fn capture(
+        &self,
+        queue: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Graph>, Failure> {
+        use sys::CUstreamCaptureMode_enum::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL as MODE;
+        self.enter()?;
+        // SAFETY: the stream lives as long as the process; what is queued is recorded only.
+        unsafe { result::stream::begin_capture(self.stream, MODE) }.map_err(failure)?;
+        let queued = queue();
+        // SAFETY: as above; it ends what began, also after a failure.
+        let graph = unsafe { result::stream::end_capture(self.stream) };
+        queued?;
+        let graph = graph.map_err(failure)?;
+        // SAFETY: the graph was made just now, and is not needed once it is instantiated.
+        unsafe {
+            let flags = sys::CUgraphInstantiate_flags_enum(0);
+            let made = result::graph::instantiate(graph, flags).map_err(failure);
+            let _ = result::graph::destroy(graph);
+            made.map(|made| Some(Graph(made as usize)))
+        }
+    }
+
+    fn replay(&self, graph: Graph) -> Result<(), Failure> {
+        self.enter()?;
+        // SAFETY: `capture` made it, and it was not given back.
+        unsafe { result::graph::launch(graph.0 as _, self.stream) }.map_err(failure)
+    }
+
+    fn forget(&self, graph: Graph) {
+        if self.synchronize().is_ok() {
+            // SAFETY: `capture` made it, and it is given back once.
+            let _ = unsafe { result::graph::exec_destroy(graph.0 as _) };
+        }
     }
 
     fn synchronize(&self) -> Result<(), Failure> {

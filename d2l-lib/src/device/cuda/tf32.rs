@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use super::recording;
+
 fn switch() -> &'static AtomicBool {
     static SWITCH: OnceLock<AtomicBool> = OnceLock::new();
     let asked = || std::env::var_os("D2L_TF32").is_some_and(|value| value == "1");
@@ -27,7 +29,9 @@ fn switch() -> &'static AtomicBool {
 /// assert!(!d2l::is_tf32_allowed());
 /// ```
 pub fn allow_tf32(allowed: bool) {
-    switch().store(allowed, Relaxed);
+    if switch().swap(allowed, Relaxed) != allowed {
+        recording::outdate();
+    }
 }
 
 /// Whether GPUs may round factors of `f32` to TF32; see [`allow_tf32`].

@@ -16,41 +16,56 @@ use crate::{
     tensor::Tensor,
 };
 
-/// `Operand` in `common.cuh`.
+/// `Operand` in `common.cuh`, of elements or one number of any type.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Pointed<T> {
+struct Pointed {
     values: u64,
-    value: T,
+    /// The number's bytes come first.
+    value: [u8; 8],
 }
 
 /// An operand, with the elements that must live until the kernel is queued.
-struct Side<T> {
-    operand: Pointed<T>,
+struct Side {
+    operand: Pointed,
     layout: Layout,
     _elements: Option<Arc<Array>>,
 }
 
-impl<T: Element> Side<T> {
-    /// `x` stretched to `shape`.
+impl Side {
+    /// `x`, of elements of type `T`, stretched to `shape`.
     #[track_caller]
-    fn new(x: &Tensor, shape: Shape) -> Side<T> {
+    fn new<T: Element>(x: &Tensor, shape: Shape) -> Side {
         match x.storage.on_gpu() {
             Some(elements) => Side {
-                operand: Pointed { values: elements.address(), value: T::from_i64(0) },
+                operand: Pointed { values: elements.address(), value: [0; 8] },
                 layout: x.layout.broadcast_to(shape),
                 _elements: Some(elements),
             },
             None => Side {
                 operand: Pointed {
                     values: 0,
-                    value: x.storage.read::<T>()[x.layout.offset],
+                    value: bytes_of(x.storage.read::<T>()[x.layout.offset]),
                 },
                 layout: Layout::contiguous(shape),
                 _elements: None,
             },
         }
     }
+}
+
+/// A number's bytes, and zeros behind them.
+fn bytes_of<T: Element>(value: T) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    // SAFETY: no element is larger, and all its bytes are initialised.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            std::ptr::from_ref(&value).cast(),
+            bytes.as_mut_ptr(),
+            size_of::<T>(),
+        );
+    }
+    bytes
 }
 
 /// An operand of a chain: `x` stretched to `shape`.
@@ -110,7 +125,7 @@ pub(crate) fn map(op: &'static str, x: &Tensor, numbers: [f64; 2]) -> Option<Ten
     let out = room(gpu, op, dtype, shape);
     if shape.numel() > 0 {
         with_dtype!(dtype, T => {
-            let x = Side::<T>::new(x, shape);
+            let x = Side::new::<T>(x, shape);
             let walk = Walk::new([&x.layout, &flat(shape)]);
             let [p, q] = numbers.map(T::from_f64);
             let at = out.address();
@@ -168,7 +183,7 @@ fn zip_into(
         return Ok(());
     }
     with_dtype!(a.dtype(), T => {
-        let (a_side, b_side) = (Side::<T>::new(a, shape), Side::<T>::new(b, shape));
+        let (a_side, b_side) = (Side::new::<T>(a, shape), Side::new::<T>(b, shape));
         let walk = Walk::new([&a_side.layout, &b_side.layout, layout]);
         let at = out.address();
         let arguments = Arguments::new()
@@ -199,8 +214,8 @@ pub(crate) fn zip_in_place(op: &'static str, x: &Tensor, source: &Tensor) -> boo
             return Ok(());
         }
         with_dtype!(x.dtype(), T => {
-            let own = Pointed::<T> { values: array.address(), value: T::from_i64(0) };
-            let other = Side::<T>::new(&source, shape);
+            let own = Pointed { values: array.address(), value: [0; 8] };
+            let other = Side::new::<T>(&source, shape);
             let walk = Walk::new([&x.layout, &other.layout, &x.layout]);
             let at = array.address();
             let arguments =
@@ -229,7 +244,7 @@ fn cast_into(
         return Ok(());
     }
     with_dtype!(x.dtype(), T => {
-        let side = Side::<T>::new(x, shape);
+        let side = Side::new::<T>(x, shape);
         let walk = Walk::new([&side.layout, layout]);
         let at = out.address();
         let arguments = Arguments::new().with(&walk).with(&side.operand).with(&at);
@@ -323,8 +338,8 @@ pub(crate) fn choose(
     let out = room(gpu, "where_", a.dtype(), shape);
     if shape.numel() > 0 {
         with_dtype!(a.dtype(), T => {
-            let condition = Side::<bool>::new(condition, shape);
-            let (a_side, b_side) = (Side::<T>::new(a, shape), Side::<T>::new(b, shape));
+            let condition = Side::new::<bool>(condition, shape);
+            let (a_side, b_side) = (Side::new::<T>(a, shape), Side::new::<T>(b, shape));
             let walk =
                 Walk::new([&condition.layout, &a_side.layout, &b_side.layout, &flat(shape)]);
             let at = out.address();

@@ -18,6 +18,7 @@ struct Leaf {
     u32 type;
     // Whether the elements lie side by side.
     u32 dense;
+    u32 end;
 };
 
 // A function of what is on top of the stack, with two numbers that it may need; or, if its code is
@@ -34,6 +35,7 @@ struct Chain {
     Leaf result;
     u32 count;
     Step step[MAX_STEPS];
+    u32 end;
 };
 
 // The code of a function by its name (FNV-1a), above that of every leaf.
