@@ -8,7 +8,7 @@ use crate::{
         Device,
         cuda::{
             self, CudaError, Gpu, Graph,
-            recording::{self, Operation},
+            recording::{self, Cells, Operation, Recording},
         },
     },
     ops::cuda::done,
@@ -27,9 +27,9 @@ use crate::{
 ///
 /// If what it depends on changes (an optimizer's learning rate, the seed of random numbers,
 /// whether layers train, a tensor's place in memory), it is recorded anew. Work that cannot be
-/// replayed, for it draws random numbers, looks at elements, or does something else each time,
-/// as optimizers do that count their steps, runs as it is; [`obstacle`](Replay::obstacle) says
-/// why. On the processor it always does.
+/// replayed, for it draws random numbers on the processor, looks at elements, or does something
+/// else each time, runs as it is; [`obstacle`](Replay::obstacle) says why. On the processor it
+/// always does.
 ///
 /// ```
 /// use d2l::{nn::mse_loss, optim::{Optimizer, Sgd}, prelude::*, Replay};
@@ -81,6 +81,7 @@ struct Ready {
     gpu: &'static Gpu,
     operations: Vec<Operation>,
     graph: Option<Graph>,
+    cells: Cells,
     /// What was uploaded.
     _uploads: Vec<cuda::Array>,
     gradients: Gradients,
@@ -148,8 +149,8 @@ impl<'a> Replay<'a> {
         if self.changes != recording::changes() {
             self.start_over(gpu);
         }
-        if let (State::Ready(ready), Some(result)) = (&self.state, &self.result) {
-            done(gpu.replay(&ready.operations, ready.graph));
+        if let (State::Ready(ready), Some(result)) = (&mut self.state, &self.result) {
+            done(gpu.replay(&ready.operations, ready.graph, &mut ready.cells));
             ready.gradients.restore();
             return result.clone();
         }
@@ -195,14 +196,14 @@ impl<'a> Replay<'a> {
     /// Runs the work, and notes what it asks for.
     fn record(&mut self, gpu: &'static Gpu) -> Result<Tensor, CudaError> {
         /// Ends the recording after a panic.
-        struct Recording;
-        impl Drop for Recording {
+        struct Guard;
+        impl Drop for Guard {
             fn drop(&mut self) {
                 recording::abandon();
             }
         }
         gpu.begin_recording(self.pool);
-        let recorder = Recording;
+        let guard = Guard;
         let (recorded, gradients) = gradients_left(|| {
             let result = (self.work)().detach();
             // In a place of its own: who has the last result may still hold it.
@@ -221,7 +222,7 @@ impl<'a> Replay<'a> {
             drop(result);
             recording::end()
         });
-        drop(recorder);
+        drop(guard);
         let recording = recorded?;
         let result = self.result.clone().expect("it was made just now");
         self.changes = recording::changes();
@@ -229,7 +230,7 @@ impl<'a> Replay<'a> {
         self.state = if let Some(why) = recording.obstacle {
             State::Stopped(why)
         } else if recording.operations == *before {
-            State::Ready(Ready::new(gpu, recording.operations, gradients)?)
+            State::Ready(Ready::new(gpu, recording, gradients)?)
         } else if *unlike < PATIENCE {
             State::Watching(recording.operations, unlike + 1)
         } else {
@@ -245,9 +246,10 @@ impl<'a> Replay<'a> {
 impl Ready {
     fn new(
         gpu: &'static Gpu,
-        mut operations: Vec<Operation>,
+        recording: Recording,
         gradients: Gradients,
     ) -> Result<Ready, CudaError> {
+        let Recording { mut operations, cells, .. } = recording;
         let mut uploads = Vec::new();
         for operation in &mut operations {
             if let Operation::Upload { bytes, to } = operation {
@@ -258,7 +260,7 @@ impl Ready {
             }
         }
         let graph = gpu.prepare(&operations)?;
-        Ok(Ready { gpu, operations, graph, _uploads: uploads, gradients })
+        Ok(Ready { gpu, operations, graph, cells, _uploads: uploads, gradients })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Optimizer,
-    update::{Memory, optimizer},
+    update::{Memory, OnGpu, optimizer},
 };
 use crate::{nn::Parameters, ops::cuda::Rule};
 
@@ -22,10 +22,13 @@ impl Moments {
     }
 
     /// The numbers of a step for a GPU, where `lr` is what is added to the divisor.
-    fn on_gpu(self, lr: f64, steps: i32, decay: f64) -> Rule {
-        let [mean, square] = self.factors(lr, steps);
-        let rest = [1.0 - self.beta1, self.beta2, 1.0 - self.beta2, mean, square];
-        Rule { lr: self.eps, decay, rest }
+    fn on_gpu(self, kernel: &'static str, lr: f64, steps: i32, decay: f64) -> OnGpu {
+        let rule = move |steps| {
+            let [mean, square] = self.factors(lr, steps);
+            let rest = [1.0 - self.beta1, self.beta2, 1.0 - self.beta2, mean, square];
+            Rule { lr: self.eps, decay, rest }
+        };
+        OnGpu { kernel, rule: rule(steps), later: Some(Box::new(rule)) }
     }
 }
 
@@ -125,7 +128,7 @@ pub struct Adam {
 moments!(Adam, 1e-8, 0.0, 0.0);
 
 optimizer!(Adam, T, |optimizer, lr, steps, decay|
-    gpu { ("adam", optimizer.moments.on_gpu(lr, steps, decay)) } {
+    gpu { optimizer.moments.on_gpu("adam", lr, steps, decay) } {
     let [new, old_square, new_square, mean, square, eps] =
         constants!(T, optimizer.moments, lr, steps);
     let decay = decay as T;
@@ -157,7 +160,7 @@ pub struct AdamW {
 moments!(AdamW, 1e-8, 0.01, 0.0);
 
 optimizer!(AdamW, T, |optimizer, lr, steps, decay|
-    gpu { ("adamw", optimizer.moments.on_gpu(lr, steps, 1.0 - lr * decay)) } {
+    gpu { optimizer.moments.on_gpu("adamw", lr, steps, 1.0 - lr * decay) } {
     let [new, old_square, new_square, mean, square, eps] =
         constants!(T, optimizer.moments, lr, steps);
     let kept = (1.0 - lr * decay) as T;
@@ -189,7 +192,7 @@ pub struct Yogi {
 moments!(Yogi, 1e-3, 0.0, 1e-6);
 
 optimizer!(Yogi, T, |optimizer, lr, steps, decay|
-    gpu { ("yogi", optimizer.moments.on_gpu(lr, steps, decay)) } {
+    gpu { optimizer.moments.on_gpu("yogi", lr, steps, decay) } {
     let [new, _, new_square, mean, square, eps] =
         constants!(T, optimizer.moments, lr, steps);
     let decay = decay as T;

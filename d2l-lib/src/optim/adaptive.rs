@@ -2,7 +2,7 @@
 
 use super::{
     Optimizer,
-    update::{Memory, optimizer},
+    update::{Memory, OnGpu, optimizer},
 };
 use crate::{nn::Parameters, ops::cuda::Rule};
 
@@ -60,7 +60,10 @@ impl Adagrad {
 }
 
 optimizer!(Adagrad, T, |optimizer, lr, _steps, decay|
-    gpu { ("adagrad", Rule { lr, decay, rest: [optimizer.eps, 0.0, 0.0, 0.0, 0.0] }) } {
+    gpu {
+        let rest = [optimizer.eps, 0.0, 0.0, 0.0, 0.0];
+        OnGpu::same("adagrad", Rule { lr, decay, rest })
+    } {
     let [lr, decay, eps] = [lr, decay, optimizer.eps].map(|constant| constant as T);
     move |w: &mut T, g: T, [s]: &mut [T; 1]| {
         let g = g + decay * *w;
@@ -161,7 +164,8 @@ impl RmsProp {
 optimizer!(RmsProp, T, |optimizer, lr, _steps, decay|
     gpu {
         let RmsProp { gamma, eps, momentum, .. } = *optimizer;
-        ("rmsprop", Rule { lr, decay, rest: [gamma, 1.0 - gamma, eps, momentum, 0.0] })
+        let rest = [gamma, 1.0 - gamma, eps, momentum, 0.0];
+        OnGpu::same("rmsprop", Rule { lr, decay, rest })
     } {
     let RmsProp { gamma, eps, momentum, .. } = *optimizer;
     let [lr, decay, gamma, rest, eps, momentum] =
@@ -247,7 +251,8 @@ impl Adadelta {
 optimizer!(Adadelta, T, |optimizer, lr, _steps, decay|
     gpu {
         let (rho, eps) = (optimizer.rho, optimizer.eps);
-        ("adadelta", Rule { lr, decay, rest: [rho, 1.0 - rho, eps, 0.0, 0.0] })
+        let rest = [rho, 1.0 - rho, eps, 0.0, 0.0];
+        OnGpu::same("adadelta", Rule { lr, decay, rest })
     } {
     let Adadelta { rho, eps, .. } = *optimizer;
     let [lr, decay, rho, rest, eps] =

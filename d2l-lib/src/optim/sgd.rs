@@ -2,7 +2,7 @@
 
 use super::{
     Optimizer,
-    update::{Memory, optimizer},
+    update::{Memory, OnGpu, optimizer},
 };
 use crate::{nn::Parameters, ops::cuda::Rule};
 
@@ -80,7 +80,7 @@ optimizer!(Sgd, T, |optimizer, lr, _steps, decay|
     gpu {
         let rest = [optimizer.momentum, f64::from(optimizer.nesterov), 0.0, 0.0, 0.0];
         let kernel = if optimizer.momentum == 0.0 { "sgd" } else { "momentum" };
-        (kernel, Rule { lr, decay, rest })
+        OnGpu::same(kernel, Rule { lr, decay, rest })
     }
     if optimizer.momentum == 0.0 => {
         let (lr, decay) = (lr as T, decay as T);

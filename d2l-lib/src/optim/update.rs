@@ -1,6 +1,12 @@
 //! What all rules share: parameters with a memory for each, changed in one pass.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering::Relaxed},
+    },
+};
 
 use crate::{
     DType, Tensor, Value,
@@ -8,7 +14,7 @@ use crate::{
     dtype::{Element, with_dtype},
     nn::Parameters,
     ops::{
-        cuda::{self, Rule},
+        cuda::{self, Later, Rule},
         elementwise::{GRAIN, zip_in_place},
         rounded,
         vector::vectorised,
@@ -28,9 +34,25 @@ pub(super) struct Memory {
     states: HashMap<usize, State>,
 }
 
+/// How a GPU does a step.
+pub(super) struct OnGpu {
+    pub(super) kernel: &'static str,
+    pub(super) rule: Rule,
+    /// The rule of any step, where it is another one each time.
+    pub(super) later: Option<Box<dyn Fn(i32) -> Rule + Send>>,
+}
+
+impl OnGpu {
+    /// The same rule in all steps.
+    pub(super) fn same(kernel: &'static str, rule: Rule) -> OnGpu {
+        OnGpu { kernel, rule, later: None }
+    }
+}
+
 #[derive(Default)]
 struct State {
-    steps: i32,
+    /// Replays of a step count it too.
+    steps: Arc<AtomicI32>,
     memories: Vec<Tensor>,
 }
 
@@ -73,7 +95,7 @@ impl Memory {
         &mut self,
         rule_f32: impl Fn(i32, f64) -> R32,
         rule_f64: impl Fn(i32, f64) -> R64,
-        rule_gpu: &dyn Fn(i32, f64) -> (&'static str, Rule),
+        rule_gpu: &dyn Fn(i32, f64) -> OnGpu,
     ) where
         R32: Fn(&mut f32, f32, &mut [f32; N]) + Sync,
         R64: Fn(&mut f64, f64, &mut [f64; N]) + Sync,
@@ -89,14 +111,19 @@ impl Memory {
                 let first = Value::Float(self.first);
                 constant_by(value, value.layout.shape, value.dtype().wide(), first)
             });
-            state.steps += 1;
+            let steps = state.steps.fetch_add(1, Relaxed) + 1;
             let decay = if (self.decays)(name) { self.weight_decay } else { 0.0 };
             let memories = &state.memories[..N];
             let dtype = value.dtype();
             let wide = widened(value);
             if !value.storage.is_host() {
-                let (kernel, rule) = rule_gpu(state.steps, decay);
-                if cuda::update(kernel, rule, &wide, &widened(&gradient), memories) {
+                let OnGpu { kernel, rule, later } = rule_gpu(steps, decay);
+                let later = later.map(|later| -> Later {
+                    let steps = Arc::clone(&state.steps);
+                    Box::new(move || later(steps.fetch_add(1, Relaxed) + 1))
+                });
+                let gradient = &widened(&gradient);
+                if cuda::update(kernel, rule, later, &wide, gradient, memories) {
                     if dtype.is_half() {
                         cuda::write("step", value, &rounded(wide.into_owned(), dtype));
                     }
@@ -104,7 +131,7 @@ impl Memory {
                 }
             }
             if dtype.wide() == DType::F32 {
-                let rule = rule_f32(state.steps, decay);
+                let rule = rule_f32(steps, decay);
                 let wide = widened(value);
                 update::<f32, N>(&wide, &widened(&gradient), memories, &rule);
                 if dtype.is_half() {
@@ -112,7 +139,7 @@ impl Memory {
                     with_dtype!(dtype, T => zip_in_place::<T>(value, &new, |_, new| new));
                 }
             } else {
-                let rule = rule_f64(state.steps, decay);
+                let rule = rule_f64(steps, decay);
                 update::<f64, N>(value, &gradient, memories, &rule);
             }
         }

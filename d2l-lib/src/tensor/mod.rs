@@ -267,6 +267,26 @@ impl Tensor {
         }
     }
 
+    /// Lets the tensor's GPU begin to compute the elements. Functions of every element are put off
+    /// until something needs their results, so that one pass over memory does several of them;
+    /// nobody has to call this but who measures time.
+    ///
+    /// # Panics
+    /// If the GPU cannot.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let x = Tensor::ones([3]).to_device(d2l::try_gpu(0));
+    /// let y = (&x * 2.0 + 1.0).exp();
+    /// y.eval();
+    /// assert!(y.device().synchronize().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn eval(&self) {
+        self.storage.on_gpu();
+    }
+
     /// The only element, as a number; of a bool tensor 0 or 1.
     ///
     /// # Panics

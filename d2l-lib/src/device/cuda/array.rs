@@ -14,7 +14,7 @@ use super::{
     driver::Address,
     error::CudaError,
     gpu::Gpu,
-    recording,
+    recording::{self, Cells, Next},
 };
 use crate::{dtype::DType, layout::Layout};
 
@@ -198,5 +198,26 @@ impl Gpu {
         let array = self.array(operation, dtype, bytes.len() / dtype.size())?;
         self.send(operation, bytes, array.address())?;
         Ok(array)
+    }
+
+    /// Where a kernel finds a number that is `now` this time, and later what `next` gives; only
+    /// while this thread records.
+    pub(crate) fn cell(
+        &'static self,
+        operation: &'static str,
+        now: &[u8],
+        next: Next,
+    ) -> Result<Address, CudaError> {
+        let at = match recording::cell(next) {
+            Ok(at) => at,
+            Err(next) => {
+                let array = self.array(operation, DType::U8, Cells::LENGTH)?;
+                recording::add_cells(array);
+                recording::cell(next)
+                    .unwrap_or_else(|_| unreachable!("there is room now"))
+            }
+        };
+        self.fill(operation, now, at)?;
+        Ok(at)
     }
 }

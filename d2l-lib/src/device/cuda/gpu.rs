@@ -16,7 +16,7 @@ use super::{
         Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
     },
     error::CudaError,
-    recording::{self, Operation, Packed},
+    recording::{self, Cells, Operation, Packed},
 };
 use crate::dtype::DType;
 
@@ -188,6 +188,16 @@ impl Gpu {
                 self.told(operation, self.driver.upload(bytes, to))
             }
         }
+    }
+
+    /// Sends bytes that no recording has in it.
+    pub(super) fn fill(
+        &self,
+        operation: &'static str,
+        bytes: &[u8],
+        to: Address,
+    ) -> Result<(), CudaError> {
+        self.told(operation, self.driver.upload(bytes, to))
     }
 
     pub(super) fn download(
@@ -405,12 +415,16 @@ impl Gpu {
         self.told(REPLAY, self.driver.capture(&mut queue))
     }
 
-    /// Queues what was recorded once more.
+    /// Queues what was recorded once more, with the next of the numbers that differ each time.
     pub(crate) fn replay(
         &self,
         operations: &[Operation],
         graph: Option<Graph>,
+        cells: &mut Cells,
     ) -> Result<(), CudaError> {
+        for (bytes, at) in cells.advance() {
+            self.told(REPLAY, self.driver.upload(bytes, at))?;
+        }
         let done = match graph {
             Some(graph) => self.driver.replay(graph),
             None => operations.iter().try_for_each(|one| self.again(one)),
@@ -652,7 +666,8 @@ mod tests {
             [Operation::Multiply { .. }, Operation::Convolve { .. }]
         );
         assert!(kinds, "{recorded:?}");
-        gpu.replay(&recorded, None).unwrap();
+        let mut cells = Cells::default();
+        gpu.replay(&recorded, None, &mut cells).unwrap();
         let (products, convolutions) = (
             mock.products.lock().unwrap().clone(),
             mock.convolutions.lock().unwrap().clone(),
@@ -660,7 +675,7 @@ mod tests {
         assert!(products.len() == 2 && products[0] == products[1]);
         assert!(convolutions.len() == 2 && convolutions[0] == convolutions[1]);
         mock.fail("multiply", Failure::Other("CUBLAS_STATUS_INTERNAL_ERROR".to_owned()));
-        let error = gpu.replay(&recorded, None).unwrap_err().to_string();
+        let error = gpu.replay(&recorded, None, &mut cells).unwrap_err().to_string();
         assert_eq!(error, "replay failed on cuda:3: CUBLAS_STATUS_INTERNAL_ERROR");
     }
 

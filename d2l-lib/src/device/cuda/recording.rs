@@ -49,10 +49,57 @@ impl Packed {
     }
 }
 
+/// Numbers that differ each time, as bytes.
+pub(crate) type Next = Box<dyn FnMut() -> Vec<u8> + Send>;
+
+/// Memory for numbers that differ each time, where kernels look for them.
+#[derive(Default)]
+pub(crate) struct Cells {
+    buffers: Vec<Buffer>,
+    /// Which buffer, where in it, and what comes there.
+    varying: Vec<(usize, usize, Next)>,
+}
+
+struct Buffer {
+    array: Array,
+    bytes: Vec<u8>,
+}
+
+impl Cells {
+    /// Every number has so many bytes.
+    pub(super) const CELL: usize = 64;
+
+    /// How many bytes a buffer has.
+    pub(super) const LENGTH: usize = 256 * Cells::CELL;
+
+    fn has_room(&self) -> bool {
+        self.buffers.last().is_some_and(|buffer| buffer.bytes.len() < Cells::LENGTH)
+    }
+
+    fn add(&mut self, next: Next) -> Option<Address> {
+        let buffer = self.buffers.last_mut()?;
+        let start = buffer.bytes.len();
+        buffer.bytes.resize(start + Cells::CELL, 0);
+        let at = buffer.array.address_of(start);
+        self.varying.push((self.buffers.len() - 1, start, next));
+        Some(at)
+    }
+
+    /// What comes into memory for the next time, and where.
+    pub(super) fn advance(&mut self) -> impl Iterator<Item = (&[u8], Address)> {
+        for (buffer, start, next) in &mut self.varying {
+            let bytes = next();
+            self.buffers[*buffer].bytes[*start..][..bytes.len()].copy_from_slice(&bytes);
+        }
+        self.buffers.iter().map(|buffer| (&buffer.bytes[..], buffer.array.address()))
+    }
+}
+
 /// What a thread asked of one GPU, in order.
 #[derive(Default)]
 pub(crate) struct Recording {
     pub(crate) operations: Vec<Operation>,
+    pub(crate) cells: Cells,
     /// Why it cannot be done again without the program.
     pub(crate) obstacle: Option<String>,
 }
@@ -123,6 +170,24 @@ pub(super) fn note(gpu: usize, operation: impl FnOnce() -> Operation) {
             }
         });
     }
+}
+
+/// A place in memory for a number that `next` gives each time, if there is room for it.
+pub(super) fn cell(next: Next) -> Result<Address, Next> {
+    let mut next = Some(next);
+    let at = with(|recorder| {
+        let cells = &mut recorder.recording.cells;
+        cells.has_room().then(|| cells.add(next.take()?)).flatten()
+    });
+    at.flatten().ok_or_else(|| next.expect("it was not taken"))
+}
+
+/// Gives room for numbers.
+pub(super) fn add_cells(array: Array) {
+    with(|recorder| {
+        let bytes = Vec::with_capacity(Cells::LENGTH);
+        recorder.recording.cells.buffers.push(Buffer { array, bytes });
+    });
 }
 
 /// Notes that something is done that cannot be done again without the program.

@@ -170,7 +170,8 @@ fn optimizers_step_as_on_the_processor() {
             let gradients = send(gpu, &g.to_vec());
             let at =
                 [&values, &gradients, &memories[0], &memories[1]].map(Array::address);
-            let arguments = Arguments::new().with(&rule).with(&count);
+            let given = (rule, 0_u64);
+            let arguments = Arguments::new().with(&given.0).with(&given.1).with(&count);
             let arguments = at.iter().fold(arguments, |all, at| all.with(at));
             launch(gpu, OPTIMIZER, name, GRID, arguments);
             close(&fetch(&values), &parameter.to_vec());

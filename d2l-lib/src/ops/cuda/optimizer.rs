@@ -2,7 +2,7 @@
 
 use super::{done, grid, place};
 use crate::{
-    device::cuda::{Arguments, Array, CudaError, Kernel, OPTIMIZER},
+    device::cuda::{Arguments, Array, CudaError, Kernel, OPTIMIZER, recording},
     dtype::DType,
     tensor::Tensor,
 };
@@ -16,12 +16,23 @@ pub(crate) struct Rule {
     pub(crate) rest: [f64; 5],
 }
 
+impl Rule {
+    fn bytes(self) -> Vec<u8> {
+        let Rule { lr, decay, rest } = self;
+        [lr, decay].into_iter().chain(rest).flat_map(f64::to_ne_bytes).collect()
+    }
+}
+
+/// The rules of later steps, one after the other, where they differ.
+pub(crate) type Later = Box<dyn FnMut() -> Rule + Send>;
+
 /// Changes `value` and `memories` (at most two) by the kernel `name`; whether that could be done:
 /// all are rows in storage of their own on one GPU.
 #[track_caller]
 pub(crate) fn update(
     name: &'static str,
     rule: Rule,
+    later: Option<Later>,
     value: &Tensor,
     gradient: &Tensor,
     memories: &[Tensor],
@@ -42,9 +53,17 @@ pub(crate) fn update(
     if count == 0 {
         return true;
     }
+    // Where a kernel that is replayed finds the rule of its step.
+    let cell = later.filter(|_| recording::is_active()).map(|mut later| {
+        done(gpu.cell(name, &rule.bytes(), Box::new(move || later().bytes())))
+    });
+    let rule =
+        if cell.is_some() { Rule { lr: 0.0, decay: 0.0, rest: [0.0; 5] } } else { rule };
+    let cell = cell.unwrap_or(0);
     let launch = |places: [u64; 4]| {
         let number = count as i64;
-        let arguments = Arguments::new().with(&rule).with(&number).with_all(&places);
+        let arguments = Arguments::new().with(&rule).with(&cell).with(&number);
+        let arguments = arguments.with_all(&places);
         // SAFETY: these are the arguments of `RULE`, for so many elements each.
         unsafe {
             gpu.launch(OPTIMIZER, Kernel::of(name, dtype), grid(gpu, count), arguments)

@@ -7,8 +7,10 @@ struct Rule {
 };
 
 #define RULE(name, T, suffix, body)                                                              \
-    extern "C" __global__ void name##_##suffix(Rule rule, i64 count, T *values,                  \
-                                               const T *gradients, T *first, T *second) {        \
+    extern "C" __global__ void name##_##suffix(Rule given, const Rule *cell, i64 count,          \
+                                               T *values, const T *gradients, T *first,          \
+                                               T *second) {                                      \
+        const Rule rule = cell ? *cell : given;                                                  \
         const T lr = T(rule.lr), decay = T(rule.decay), a = T(rule.a), b = T(rule.b),            \
                 c = T(rule.c), d = T(rule.d), e = T(rule.e);                                     \
         EACH(i, count) {                                                                         \
