@@ -79,6 +79,10 @@ fn main() {
     bandwidth("sum of columns", 1, &mut || rows.sum_axis(0).eval());
     bandwidth("transposed copy", 2, &mut || rows.t().copy().eval());
 
+    if device != Device::Cpu {
+        transfers(device, scale);
+    }
+
     let products = |kind: &str, dtype: DType| {
         for n in [512, 1024, 2048, 4096, 8192].map(|n| n / scale) {
             let [a, b] =
@@ -97,6 +101,7 @@ fn main() {
     let rows_of = |rows: usize| (rows / scale).max(2);
     let labels = |classes: i64, n: usize| Tensor::randint(0..classes, [n]);
     let mlp = sequential![nn::Linear::new(784, 256), nn::Relu, nn::Linear::new(256, 10)];
+    epochs(device, 60_000 / (scale * scale), rows_of(256));
     let n = rows_of(256);
     // In `f32` as it is, and with factors rounded to TF32.
     let kinds = [("", false), (", TF32", true)];
@@ -177,6 +182,45 @@ fn main() {
     report("bytes lost in 10,000 steps", after as f64 - before as f64, "bytes");
     for (op, count) in d2l::detours() {
         report(&format!("detour: {op}"), count as f64, "times");
+    }
+}
+
+/// Copies between main memory and a GPU's.
+fn transfers(device: Device, scale: usize) {
+    let here = Tensor::ones([(64 << 20) / (scale * scale)]).to_device(Device::Cpu);
+    let there = here.to_device(device);
+    let gigabytes = 4e-9 * here.numel() as f64;
+    let up = seconds(device, 4, || drop(here.to_device(device)));
+    report("upload of 256 MB", gigabytes / up, "GB/s");
+    let down = seconds(device, 4, || drop(there.to_device(Device::Cpu)));
+    report("download of 256 MB", gigabytes / down, "GB/s");
+    let small = Tensor::ones([16 << 10]).to_device(Device::Cpu);
+    let small = seconds(device, 200 / scale, || drop(small.to_device(device)));
+    report("upload of 64 KB", 1e6 * small, "us");
+}
+
+/// How long LeNet takes for an epoch over `n` images in main memory, if each batch is brought
+/// when it is wanted, and if a loader brings it ahead of time.
+fn epochs(device: Device, n: usize, batch_size: usize) {
+    let images = Tensor::rand([n, 1, 28, 28]).to_device(Device::Cpu);
+    let labels = Tensor::randint(0..10, [n]).to_device(Device::Cpu);
+    let loader = data::DataLoader::new([&images, &labels], batch_size).shuffle();
+    let net = models::lenet();
+    net.to_device(device);
+    no_grad(|| net.forward(&images.i(..2).to_device(device)));
+    let mut rule = optim::Sgd::new(net.parameters(), 0.01);
+    let mut epoch = |loader: &data::DataLoader| {
+        for batch in loader {
+            let (x, y) = batch.to_device(device).pair();
+            let loss = nn::cross_entropy(&net.forward(&x), &y);
+            rule.zero_grad();
+            loss.backward();
+            rule.step();
+        }
+    };
+    let ahead = loader.clone().to_device(device);
+    for (name, loader) in [("LeNet, epoch", &loader), ("LeNet, epoch, ahead", &ahead)] {
+        report(name, seconds(device, 1, || epoch(loader)), "s");
     }
 }
 

@@ -54,6 +54,16 @@ impl Layout {
         Layout { shape, strides, offset: self.offset }
     }
 
+    /// The part of the storage in which the elements lie.
+    pub(crate) fn span(&self) -> Range<usize> {
+        if self.shape.numel() == 0 {
+            return self.offset..self.offset;
+        }
+        let axes = self.shape.iter().zip(self.strides);
+        let last: usize = axes.map(|(length, stride)| (length - 1) * stride).sum();
+        self.offset..self.offset + last + 1
+    }
+
     pub(crate) fn permute(&self, order: &[usize]) -> Layout {
         let mut layout = *self;
         for (to, &from) in order.iter().enumerate() {
@@ -276,6 +286,16 @@ mod tests {
             assert_eq!((row.length, row.step), (24, [1]));
         });
         assert_eq!(rows, 1);
+    }
+
+    #[test]
+    fn a_view_spans_no_more_than_its_elements() {
+        let whole = Layout::contiguous(Shape::new(&[4, 6]));
+        assert_eq!(whole.span(), 0..24);
+        assert_eq!(whole.slice(0, 1, 2, 1).span(), 6..18);
+        assert_eq!(whole.slice(1, 2, 2, 3).span(), 2..24);
+        assert_eq!(whole.select(1, 5).select(0, 2).span(), 17..18);
+        assert_eq!(whole.slice(0, 3, 0, 1).span(), 0..0);
     }
 
     #[test]

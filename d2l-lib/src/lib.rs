@@ -45,6 +45,7 @@ mod layout;
 pub mod nn;
 mod ops;
 pub mod optim;
+pub mod parallel;
 pub mod plot;
 pub mod prelude;
 pub mod progress;

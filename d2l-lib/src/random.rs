@@ -38,11 +38,18 @@ fn lock() -> std::sync::MutexGuard<'static, Generator> {
 
 /// The seed, and the first of the next `blocks` blocks, which nobody else gets.
 pub(crate) fn take_blocks(blocks: usize) -> (u64, u64) {
-    hinder("it draws random numbers");
     let mut generator = lock();
     let first = generator.blocks;
     generator.blocks += blocks as u64;
     (generator.seed, first)
+}
+
+/// What `make` makes; the numbers that it draws will be drawn again.
+pub(crate) fn undisturbed<R>(make: impl FnOnce() -> R) -> R {
+    let (seed, blocks) = take_blocks(0);
+    let made = make();
+    *lock() = Generator { seed, blocks };
+    made
 }
 
 /// `count` numbers, each made by `make` from words of its own: `per_block` numbers share
@@ -52,6 +59,7 @@ fn generate<T>(
     make: impl Fn([u32; 4], &mut Vec<T>),
     per_block: usize,
 ) -> Vec<T> {
+    hinder("it draws random numbers on the processor");
     let blocks = count.div_ceil(per_block);
     let (seed, first) = take_blocks(blocks);
     let mut values = Vec::with_capacity(blocks * per_block);

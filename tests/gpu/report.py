@@ -116,6 +116,17 @@ def torch_figures():
         ("transposed copy", 2, lambda: rows.t().contiguous()),
     ]:
         found[name] = 4 * numbers * n / seconds(100, f) / 1e9
+    here, there, pinned = x.cpu(), x, torch.ones(n, pin_memory=True)
+    gigabytes = 4e-9 * n
+    for name, f in [
+        ("upload of 256 MB", lambda: here.to(device)),
+        ("upload of 256 MB, pinned", lambda: pinned.to(device, non_blocking=True)),
+        ("download of 256 MB", lambda: there.cpu()),
+        ("download of 256 MB, pinned", lambda: pinned.copy_(there, non_blocking=True)),
+    ]:
+        found[name] = gigabytes / seconds(4, f)
+    small = torch.ones(16 << 10)
+    found["upload of 64 KB"] = 1e6 * seconds(200, lambda: small.to(device))
 
     def products(kind, dtype):
         for n in [512, 1024, 2048, 4096, 8192]:
@@ -147,6 +158,26 @@ def torch_figures():
     def labels(classes, n):
         return torch.randint(classes, (n,))
 
+    def epochs(n=60_000, batch_size=256):
+        images, targets = torch.rand(n, 1, 28, 28), labels(10, n)
+        net = models.lenet().to(device)
+        net(images[:2].to(device))
+        rule = torch.optim.SGD(net.parameters(), 0.01)
+
+        def epoch(bring):
+            for chosen in torch.randperm(n).split(batch_size):
+                x, y = bring(images[chosen]), bring(targets[chosen])
+                loss = torch.nn.functional.cross_entropy(net(x), y)
+                rule.zero_grad()
+                loss.backward()
+                rule.step()
+
+        found["LeNet, epoch"] = seconds(1, lambda: epoch(lambda t: t.to(device)))
+        found["LeNet, epoch, ahead"] = seconds(
+            1, lambda: epoch(lambda t: t.pin_memory().to(device, non_blocking=True))
+        )
+
+    epochs()
     mlp = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
     train("MLP 784-256-10, batch 256", mlp, torch.rand(256, 784), labels(10, 256))
     train("LeNet, batch 256", models.lenet(), torch.rand(256, 1, 28, 28), labels(10, 256))
@@ -195,6 +226,7 @@ with open(os.path.join(HERE, "report.md"), "w") as REPORT:
     test("cuda", D2L_TEST_STEPS="10000")
     test("cuda", D2L_CUDA_SYNC="1")
     test("cuda", D2L_CUDA_LIBRARIES="none")
+    test("cuda", D2L_NCCL="always")
     for name in ["tensors", "layouts", "gradients", "torch", "networks", "training"]:
         test(name, D2L_DEVICE="cuda:0")
         test(name, D2L_DEVICE="cuda:0", D2L_CUDA_LIBRARIES="none")
@@ -207,9 +239,11 @@ with open(os.path.join(HERE, "report.md"), "w") as REPORT:
     print("\n| measurement | ours | PyTorch | unit |\n|---|---|---|---|", file=REPORT)
     for line in out.splitlines():
         m = json.loads(line)
-        other = torch.get(m["name"])
+        other = torch.pop(m["name"], None)
         shown = f"{other:.3f}" if other is not None else ""
         print(f"| {m['name']} | {m['value']:.3f} | {shown} | {m['unit']} |", file=REPORT)
+    for name, other in torch.items():
+        print(f"| {name} | | {other:.3f} | |", file=REPORT)
     for name, text in FAILURES:
         print(f"\n## {name} failed\n\n```text\n{text}\n```", file=REPORT)
 with open(os.path.join(HERE, "report.md")) as report:

@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     hash::{BuildHasherDefault, Hasher},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::{ops, tensor::Tensor};
@@ -18,13 +18,17 @@ pub(crate) struct Node {
 }
 
 enum State {
-    /// A tensor the user made, with the gradient collected so far.
-    Leaf(Option<Box<Tensor>>),
+    /// A tensor the user made, with the gradient collected so far, and what is to be done once
+    /// after a walk that added to it.
+    Leaf { grad: Option<Box<Tensor>>, after: Option<Weak<After>> },
     /// The result of an operation: one edge for each input that needs a gradient.
     Recorded(Edges),
     /// The result of an operation that was differentiated and forgotten.
     Spent,
 }
+
+/// What is done after a walk back, once for all leaves that ask for it.
+pub(crate) type After = dyn Fn() + Send + Sync;
 
 /// From a result back to one input: turns the result's gradient into the input's.
 struct Edge {
@@ -190,7 +194,7 @@ fn record_here(
 
 impl Node {
     pub(crate) fn leaf() -> Node {
-        Node { op: None, state: Mutex::new(State::Leaf(None)) }
+        Node { op: None, state: Mutex::new(State::Leaf { grad: None, after: None }) }
     }
 
     /// The operation that made the tensor, unless it is a leaf.
@@ -204,14 +208,22 @@ impl Node {
 
     pub(crate) fn grad(&self) -> Option<Tensor> {
         match &*self.lock() {
-            State::Leaf(grad) => grad.as_deref().cloned(),
+            State::Leaf { grad, .. } => grad.as_deref().cloned(),
             _ => None,
         }
     }
 
     pub(crate) fn set_grad(&self, new: Option<Tensor>) {
-        if let State::Leaf(grad) = &mut *self.lock() {
+        if let State::Leaf { grad, .. } = &mut *self.lock() {
             *grad = new.map(Box::new);
+        }
+    }
+
+    /// Has something done after each walk that leaves a gradient in this leaf, as long as
+    /// somebody keeps it.
+    pub(crate) fn set_after(&self, new: Weak<After>) {
+        if let State::Leaf { after, .. } = &mut *self.lock() {
+            *after = Some(new);
         }
     }
 
@@ -276,13 +288,19 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
     let mut order = inputs_first(root);
     let mut gradients: HashMap<*const Node, Tensor, ByAddress> = HashMap::default();
     gradients.insert(Arc::as_ptr(root), gradient);
+    let mut afterwards: Vec<Weak<After>> = Vec::new();
     while let Some(node) = order.pop() {
         let Some(gradient) = gradients.remove(&Arc::as_ptr(&node)) else { continue };
         let edges = {
             let mut state = node.lock();
             match &mut *state {
-                State::Leaf(grad) => {
+                State::Leaf { grad, after } => {
                     touch(&node);
+                    if let Some(after) = after
+                        && !afterwards.iter().any(|other| other.ptr_eq(after))
+                    {
+                        afterwards.push(after.clone());
+                    }
                     *grad = Some(match grad.take() {
                         Some(before) => Box::new(before.plus(gradient)),
                         None => Box::new(gradient.owned()),
@@ -318,6 +336,9 @@ pub(super) fn backward(root: &Arc<Node>, gradient: Tensor) {
                 }
             }
         }
+    }
+    for after in afterwards.iter().filter_map(Weak::upgrade) {
+        after();
     }
 }
 
@@ -392,7 +413,7 @@ fn inputs_first(root: &Arc<Node>) -> Vec<Arc<Node>> {
 #[track_caller]
 fn inputs_of(node: &Node) -> Vec<Arc<Node>> {
     match &*node.lock() {
-        State::Leaf(_) => Vec::new(),
+        State::Leaf { .. } => Vec::new(),
         State::Recorded(edges) => {
             edges.iter().map(|edge| Arc::clone(&edge.input)).collect()
         }

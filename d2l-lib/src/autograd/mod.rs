@@ -11,7 +11,7 @@ mod graph;
 use std::{cell::Cell, sync::Arc};
 
 use crate::{dtype::DType, tensor::Tensor};
-pub(crate) use graph::{Gradients, Node, gradients_left, record, record_across};
+pub(crate) use graph::{After, Gradients, Node, gradients_left, record, record_across};
 
 thread_local! {
     static RECORDING: Cell<bool> = const { Cell::new(true) };

@@ -1,8 +1,9 @@
 //! Batches of examples.
 
-use std::ops::Index;
+use std::ops::{Index, Range};
 
-use crate::Tensor;
+use super::ahead::Ahead;
+use crate::{Device, Tensor};
 
 /// Tensors with one example for each position along their first axes, cut into batches.
 ///
@@ -20,6 +21,8 @@ pub struct DataLoader {
     batch_size: usize,
     shuffles: bool,
     drops_last: bool,
+    /// Where batches are wanted, if not where the examples are.
+    device: Option<Device>,
 }
 
 impl DataLoader {
@@ -51,7 +54,13 @@ impl DataLoader {
         }
         // Once and for all: else choosing rows of a view would copy the whole for each batch.
         let tensors = tensors.iter().map(Tensor::contiguous).collect();
-        DataLoader { tensors, batch_size, shuffles: false, drops_last: false }
+        DataLoader {
+            tensors,
+            batch_size,
+            shuffles: false,
+            drops_last: false,
+            device: None,
+        }
     }
 
     /// In a new random order each time, from the generator that [`seed`](crate::seed) starts.
@@ -79,6 +88,37 @@ impl DataLoader {
     /// ```
     pub fn drop_last(mut self) -> DataLoader {
         self.drops_last = true;
+        self
+    }
+
+    /// With batches on `device`. From main memory to a GPU they are brought ahead of time: while
+    /// the program works on one batch, a thread collects the elements of the next two, and their
+    /// copies go beside what the GPU computes. Order, elements and random numbers are those of
+    /// batches that one brings there oneself.
+    ///
+    /// A batch may have been read when the one before it was handed out, so the examples should
+    /// not be changed in the meantime. Of examples that need a gradient nothing is read ahead.
+    ///
+    /// # Panics
+    /// If there is no such device. When [`iter`](DataLoader::iter) is called or the next batch
+    /// asked for, if there is no memory for it, or its copy failed.
+    ///
+    /// ```
+    /// use d2l::{data::DataLoader, prelude::*};
+    ///
+    /// let (x, gpu) = (Tensor::arange(0..10), d2l::try_gpu(0));
+    /// for batch in &DataLoader::new([&x], 4).to_device(gpu) {
+    ///     assert_eq!(batch[0].device(), gpu);
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn to_device(mut self, device: Device) -> DataLoader {
+        if let Device::Cuda(index) = device
+            && let Err(error) = Device::cuda(index)
+        {
+            panic!("to_device: {error}");
+        }
+        self.device = Some(device);
         self
     }
 
@@ -130,7 +170,41 @@ impl DataLoader {
     /// ```
     pub fn iter(&self) -> Batches<'_> {
         let order = self.shuffles.then(|| Tensor::randperm(self.num_examples()));
-        Batches { loader: self, order, next: 0 }
+        let source = Source { tensors: self.tensors.clone(), order };
+        let ahead = self.device.and_then(|device| {
+            let rows = (0..self.len()).map(|i| self.rows(i)).collect();
+            Ahead::start(&source, device, rows)
+        });
+        Batches { loader: self, source, ahead, next: 0 }
+    }
+
+    /// The examples of one batch, by their places in the order of the epoch.
+    fn rows(&self, batch: usize) -> Range<usize> {
+        let start = batch * self.batch_size;
+        start..self.num_examples().min(start + self.batch_size)
+    }
+}
+
+/// The examples of an epoch, and their order, if it is not that in which they lie.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) order: Option<Tensor>,
+}
+
+impl Source {
+    /// Some examples, by their places in the order.
+    pub(super) fn take(&self, rows: Range<usize>) -> Vec<Tensor> {
+        let tensors = self.tensors.iter();
+        match &self.order {
+            Some(order) => {
+                let chosen = order.narrow(0, rows.start, rows.len());
+                tensors.map(|tensor| tensor.index_select(0, &chosen)).collect()
+            }
+            None => {
+                tensors.map(|tensor| tensor.narrow(0, rows.start, rows.len())).collect()
+            }
+        }
     }
 }
 
@@ -157,7 +231,8 @@ impl<'a> IntoIterator for &'a DataLoader {
 #[derive(Debug)]
 pub struct Batches<'a> {
     loader: &'a DataLoader,
-    order: Option<Tensor>,
+    source: Source,
+    ahead: Option<Ahead>,
     next: usize,
 }
 
@@ -168,17 +243,13 @@ impl Iterator for Batches<'_> {
         if self.next == self.loader.len() {
             return None;
         }
-        let start = self.next * self.loader.batch_size;
-        let length = self.loader.batch_size.min(self.loader.num_examples() - start);
+        let rows = self.loader.rows(self.next);
         self.next += 1;
-        let tensors = self.loader.tensors.iter();
-        Some(Batch(match &self.order {
-            Some(order) => {
-                let chosen = order.narrow(0, start, length);
-                tensors.map(|tensor| tensor.index_select(0, &chosen)).collect()
-            }
-            None => tensors.map(|tensor| tensor.narrow(0, start, length)).collect(),
-        }))
+        Some(match (&mut self.ahead, self.loader.device) {
+            (Some(ahead), _) => Batch(ahead.next()),
+            (None, Some(device)) => Batch(self.source.take(rows)).to_device(device),
+            (None, None) => Batch(self.source.take(rows)),
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -244,6 +315,27 @@ impl Batch {
     /// ```
     pub fn tensors(&self) -> &[Tensor] {
         &self.0
+    }
+
+    /// These examples on `device`: tensors that are there as they are, of others copies.
+    ///
+    /// # Panics
+    /// Where [`Tensor::to_device`] does.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// let (x, gpu) = (Tensor::arange(0..10), d2l::try_gpu(0));
+    /// assert_eq!(data::Batch::from([&x]).to_device(gpu)[0].device(), gpu);
+    /// ```
+    #[track_caller]
+    pub fn to_device(&self, device: Device) -> Batch {
+        // A loop, for a panic in a closure would not be told at the caller's line.
+        let mut there = Vec::with_capacity(self.0.len());
+        for tensor in &self.0 {
+            there.push(tensor.to_device(device));
+        }
+        Batch(there)
     }
 
     /// The first tensor and the second, `(n, …)` both: `let (x, y) = batch.pair();`

@@ -13,6 +13,7 @@
 //! assert_eq!(loader.len(), 3);
 //! ```
 
+mod ahead;
 mod fashion;
 mod idx;
 mod loader;

@@ -10,7 +10,7 @@
 
 use std::{
     marker::PhantomData,
-    ops::{Deref, DerefMut},
+    ops::{Deref, DerefMut, Range},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -19,7 +19,7 @@ use std::{
 
 use super::{
     Device,
-    cuda::{self, Array, CudaError, Gpu},
+    cuda::{self, Array, Arriving, CudaError, Gpu, Room},
     memory::Block,
 };
 use crate::dtype::{DType, Element, with_dtype};
@@ -64,17 +64,30 @@ impl Memory {
         })
     }
 
-    /// The elements in main memory, for `operation`.
-    fn to_host(&self, operation: &'static str) -> Result<Block, CudaError> {
-        let array = match self {
-            Memory::Host(block) => return Ok(block.copied()),
-            Memory::Gpu(array) => array,
-        };
-        with_dtype!(array.dtype(), T => {
-            let mut block = Block::new::<T>(array.length());
-            // SAFETY: kernels and uploads write only valid elements of the array's type.
-            let bytes = unsafe { bytes_mut(block.elements_mut::<T>()) };
-            array.download(operation, bytes)?;
+    fn length(&self, dtype: DType) -> usize {
+        match self {
+            Memory::Host(block) => with_dtype!(dtype, T => block.elements::<T>().len()),
+            Memory::Gpu(array) => array.length(),
+        }
+    }
+
+    /// Some elements in main memory, for `operation`.
+    fn to_host(
+        &self,
+        operation: &'static str,
+        dtype: DType,
+        part: Range<usize>,
+    ) -> Result<Block, CudaError> {
+        with_dtype!(dtype, T => {
+            let mut block = Block::new::<T>(part.len());
+            let to = block.elements_mut::<T>();
+            match self {
+                Memory::Host(own) => to.copy_from_slice(&own.elements()[part]),
+                Memory::Gpu(array) => {
+                    // SAFETY: kernels and uploads write only valid elements of the array's type.
+                    array.download_from(operation, part.start, unsafe { bytes_mut(to) })?;
+                }
+            }
             Ok(block)
         })
     }
@@ -247,23 +260,37 @@ impl Storage {
         }
     }
 
-    /// A storage with the elements of now on another device.
+    /// A storage with some of the elements of now on another device.
     pub(crate) fn to_device(
         &self,
         dtype: DType,
+        part: Range<usize>,
         device: Device,
     ) -> Result<Storage, CudaError> {
         let memory = Arc::clone(&self.lock());
-        memory.to_device(dtype, device).map(Storage::of_memory)
+        memory.to_device(dtype, part, device).map(Storage::of_memory)
     }
 
     /// Takes the elements, and with them all tensors that share them, to another device.
     pub(crate) fn move_to(&self, dtype: DType, device: Device) -> Result<(), CudaError> {
         let mut memory = self.lock();
-        let moved = memory.to_device(dtype, device)?;
+        let moved = memory.to_device(dtype, 0..memory.length(dtype), device)?;
         self.0.place.store(moved.place(), Relaxed);
         replace(&mut memory, moved);
         Ok(())
+    }
+
+    /// Sends some of the elements of now, which are in main memory, to a room of a GPU.
+    pub(crate) fn send(
+        &self,
+        dtype: DType,
+        elements: Range<usize>,
+        room: Room,
+    ) -> Result<Arriving, CudaError> {
+        let memory = Arc::clone(&self.lock());
+        with_dtype!(dtype, T => {
+            room.fill("to_device", bytes(&memory.host().elements::<T>()[elements]))
+        })
     }
 
     /// The elements as they are now.
@@ -280,7 +307,7 @@ impl Storage {
     pub(crate) fn write<T: Element>(&self, write: impl FnOnce(&mut [T])) {
         let mut memory = self.lock();
         if let Memory::Gpu(array) = &**memory {
-            let (gpu, mut block) = (array.gpu, host(&memory));
+            let (gpu, mut block) = (array.gpu, host::<T>(&memory));
             write(block.elements_mut());
             let array = gpu.upload("a write", T::DTYPE, bytes(block.elements::<T>()));
             let array = array.unwrap_or_else(|error| panic!("{error}"));
@@ -323,22 +350,26 @@ impl Storage {
 }
 
 impl Memory {
-    fn to_device(&self, dtype: DType, device: Device) -> Result<Memory, CudaError> {
+    fn to_device(
+        &self,
+        dtype: DType,
+        part: Range<usize>,
+        device: Device,
+    ) -> Result<Memory, CudaError> {
         const NAME: &str = "to_device";
         let Device::Cuda(index) = device else {
-            return self.to_host(NAME).map(Memory::Host);
+            return self.to_host(NAME, dtype, part).map(Memory::Host);
         };
         let gpu: &'static Gpu = cuda::gpu(index)?;
-        let array = match self {
-            Memory::Gpu(array) if array.gpu.index() == index => array.copied()?,
-            other => with_dtype!(dtype, T => match other {
-                Memory::Host(block) => gpu.upload(NAME, dtype, bytes(block.elements::<T>()))?,
-                elsewhere => {
-                    let block = elsewhere.to_host(NAME)?;
-                    gpu.upload(NAME, dtype, bytes(block.elements::<T>()))?
-                }
-            }),
-        };
+        let array = with_dtype!(dtype, T => match self {
+            Memory::Host(block) => {
+                gpu.upload(NAME, dtype, bytes(&block.elements::<T>()[part]))?
+            }
+            elsewhere => {
+                let block = elsewhere.to_host(NAME, dtype, part)?;
+                gpu.upload(NAME, dtype, bytes(block.elements::<T>()))?
+            }
+        });
         Ok(Memory::Gpu(Arc::new(array)))
     }
 }
@@ -355,13 +386,15 @@ fn replace(memory: &mut Arc<Memory>, new: Memory) {
 ///
 /// # Panics
 /// If the GPU failed, now or in what was asked of it before.
-fn host(memory: &Memory) -> Block {
-    memory.to_host("reading elements").unwrap_or_else(|error| panic!("{error}"))
+fn host<T: Element>(memory: &Memory) -> Block {
+    let all = 0..memory.length(T::DTYPE);
+    let block = memory.to_host("reading elements", T::DTYPE, all);
+    block.unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[cold]
 fn read_back<T: Element>(memory: &Memory) -> Elements<T> {
-    Elements { memory: Arc::new(Memory::Host(host(memory))), element: PhantomData }
+    Elements { memory: Arc::new(Memory::Host(host::<T>(memory))), element: PhantomData }
 }
 
 #[cfg(test)]

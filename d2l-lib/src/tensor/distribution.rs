@@ -1,7 +1,12 @@
 //! Random draws from more distributions.
 
 use super::Tensor;
-use crate::{random, shape::Shape};
+use crate::{
+    DType, Device,
+    ops::cuda::{self, Draw},
+    random,
+    shape::Shape,
+};
 
 impl Tensor {
     /// For every element, a probability, 1 with this probability, else 0; the result has the
@@ -17,6 +22,9 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn bernoulli(&self) -> Tensor {
+        if let Some(drawn) = self.bernoulli_on_gpu() {
+            return drawn;
+        }
         let probabilities = self.to_vec_f64();
         if let Some(p) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
             panic!("bernoulli: {p} is no probability");
@@ -26,6 +34,26 @@ impl Tensor {
         let dtype = self.dtype().to_float();
         let drawn = Tensor::new(drawn.collect(), self.layout.shape).to_dtype(dtype);
         drawn.to_device(self.device())
+    }
+
+    /// [`bernoulli`](Tensor::bernoulli) where the probabilities are; nothing if that is in main
+    /// memory, or they are none.
+    #[track_caller]
+    fn bernoulli_on_gpu(&self) -> Option<Tensor> {
+        if self.storage.is_host() {
+            return None;
+        }
+        let probabilities = self.detach().to_dtype(DType::F64);
+        // Neither is so if one is not a number.
+        let can_be = self.numel() == 0
+            || probabilities.min().item() >= 0.0 && probabilities.max().item() <= 1.0;
+        can_be.then(|| {
+            let drawn = Tensor::rand_on(self.device(), self.layout.shape);
+            drawn
+                .to_dtype(DType::F64)
+                .lt(&probabilities)
+                .to_dtype(self.dtype().to_float())
+        })
     }
 
     /// `count` draws, with replacement, of positions along the last axis, whose elements are
@@ -45,6 +73,11 @@ impl Tensor {
     pub fn multinomial(&self, count: usize) -> Tensor {
         let n = self.length("multinomial", -1);
         assert!(n > 0 || count == 0, "multinomial: there is nothing to draw from");
+        if count * self.numel() > 0
+            && let Some(drawn) = cuda::draw_by_weight(self, count)
+        {
+            return drawn;
+        }
         let weights = self.to_vec_f64();
         let mut draws: Vec<i64> = Vec::new();
         for row in weights.chunks_exact(n.max(1)) {
@@ -83,6 +116,9 @@ impl Tensor {
     pub fn exponential(rate: f64, shape: impl Into<Shape>) -> Tensor {
         assert!(rate > 0.0, "exponential: a rate of {rate} is not positive");
         let shape = shape.into();
+        if let Some(out) = cuda::draw(Device::home(), shape, Draw::Exponential(rate)) {
+            return out;
+        }
         let drawn = random::uniform(shape.numel()).into_iter();
         // 1 - u is above 0, so the logarithm is finite.
         let drawn = drawn.map(|u| (-(1.0 - f64::from(u)).ln() / rate) as f32);

@@ -226,11 +226,14 @@ impl Tensor {
         if self.device() == device {
             return self.clone();
         }
-        let storage = match self.storage.to_device(self.dtype, device) {
+        // Of a view, only the part of the memory that it shows.
+        let span = self.layout.span();
+        let layout = Layout { offset: self.layout.offset - span.start, ..self.layout };
+        let storage = match self.storage.to_device(self.dtype, span, device) {
             Ok(storage) => storage,
             Err(error) => panic!("to_device: {error}"),
         };
-        let out = Tensor { storage, node: None, ..self.clone() };
+        let out = Tensor { storage, layout, node: None, ..self.clone() };
         crate::autograd::record_across(out, self)
     }
 

@@ -3,8 +3,11 @@
 //! The GPU is an emulated one, which needs a C++ compiler; with `D2L_TEST_GPU=1` in the
 //! environment it is the machine's first.
 
+mod batches;
+mod draws;
 mod libraries;
 mod models;
+mod parallel;
 mod replay;
 
 use std::{

@@ -109,6 +109,50 @@ fn a_change_of_what_work_depends_on_is_noticed() {
 }
 
 #[test]
+fn random_numbers_and_counted_steps_go_on() {
+    let Some(gpu) = gpu() else { return };
+    let _alone = alone();
+    let run = |replays: bool| {
+        seed(5);
+        let net =
+            sequential![net(gpu), nn::Tanh, nn::Dropout::new(0.3), Linear::new(3, 1)];
+        net.to_device(gpu);
+        let x = Tensor::zeros([8, 5]).to_device(gpu);
+        let mut rule = optim::Adam::new(net.parameters(), 0.05);
+        let mut step = Replay::new(if replays { gpu } else { Device::Cpu }, || {
+            let apart = net.forward(&x);
+            let loss = (&apart * &apart).mean();
+            rule.zero_grad();
+            loss.backward();
+            rule.step();
+            loss
+        });
+        let losses = |step: &mut Replay, batches: std::ops::Range<usize>| -> Vec<f64> {
+            batches
+                .map(|i| {
+                    x.copy_(&batch(i));
+                    step.run().item()
+                })
+                .collect()
+        };
+        let mut all = losses(&mut step, 0..8);
+        assert_eq!(step.is_replayed(), replays, "{:?}", step.obstacle());
+        drop(step);
+        // What was replayed counts.
+        for i in 0..3 {
+            let loss = (net.forward(&batch(i).to_device(gpu))).mean();
+            rule.zero_grad();
+            loss.backward();
+            rule.step();
+            all.push(loss.item());
+        }
+        all.extend(Tensor::rand([3]).to_vec_f64());
+        all
+    };
+    assert_eq!(run(false), run(true), "to the last bit");
+}
+
+#[test]
 fn memory_of_replays_is_nobody_elses_until_they_end() {
     let Some(gpu) = gpu() else { return };
     let _alone = alone();

@@ -150,16 +150,27 @@ impl Array {
     }
 
     /// The elements as bytes, in main memory.
+    #[cfg(test)]
     pub(crate) fn download(
         &self,
         operation: &'static str,
+        to: &mut [u8],
+    ) -> Result<(), CudaError> {
+        self.download_from(operation, 0, to)
+    }
+
+    /// Elements from the `first` on, as bytes in main memory.
+    pub(crate) fn download_from(
+        &self,
+        operation: &'static str,
+        first: usize,
         to: &mut [u8],
     ) -> Result<(), CudaError> {
         if to.is_empty() {
             return Ok(());
         }
         self.compute()?;
-        self.gpu.download(operation, self.address(), to)
+        self.gpu.download(operation, self.address_of(first), to)
     }
 
     /// Another array with the same elements.

@@ -1,7 +1,10 @@
 //! What we need of a GPU, and no more: the boundary behind which a real one, an emulated one, or
 //! one that fails on request can be.
 
-use std::ffi::c_void;
+use std::{
+    ffi::c_void,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     allocator::Region,
@@ -40,6 +43,28 @@ pub(crate) struct Capacity {
     pub(crate) total: usize,
 }
 
+/// A point in one of a device's queues, for which another can wait.
+pub(crate) struct Mark {
+    pub(super) event: usize,
+    /// Where the event goes when the mark is not needed any more, to be that of another.
+    pub(super) spare: Option<Arc<Mutex<Vec<usize>>>>,
+}
+
+impl Mark {
+    /// A mark that is no more than a number.
+    pub(super) fn numbered(event: usize) -> Mark {
+        Mark { event, spare: None }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if let Some(spare) = &self.spare {
+            spare.lock().unwrap_or_else(PoisonError::into_inner).push(self.event);
+        }
+    }
+}
+
 /// Some kernels in one source file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
@@ -61,7 +86,8 @@ pub(crate) enum Failure {
 }
 
 /// One device. Everything but `allocate`, `release`, `load` and `synchronize` is only queued, in
-/// order, and may fail later; what `download` gives is there when it returns.
+/// order, and may fail later; what `download` gives is there when it returns. Beside this queue
+/// there is one for uploads alone; a device without one does them at once.
 pub(crate) trait Driver: Send + Sync {
     /// The name of the device.
     fn name(&self) -> String;
@@ -76,7 +102,35 @@ pub(crate) trait Driver: Send + Sync {
     /// Gives back what `allocate` gave, after all that was queued before.
     fn release(&self, at: Address);
 
+    /// Copies bytes, which may be changed once this returns.
     fn upload(&self, from: &[u8], to: Address) -> Result<(), Failure>;
+
+    /// A mark after all that was queued.
+    fn mark(&self) -> Result<Mark, Failure> {
+        Ok(Mark::numbered(0))
+    }
+
+    /// Queues an upload beside all else, to begin when the main queue has come to `after`, and
+    /// gives a mark behind it. An upload that fails writes nothing any more.
+    fn upload_beside(
+        &self,
+        from: &[u8],
+        to: Address,
+        _after: &Mark,
+    ) -> Result<Mark, Failure> {
+        self.upload(from, to)?;
+        self.mark()
+    }
+
+    /// Lets the main queue wait for a mark; the caller does not wait.
+    fn wait_for(&self, _mark: &Mark) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The queue by the name that NVIDIA's libraries know it by, if it is one of theirs.
+    fn stream(&self) -> Option<*mut c_void> {
+        None
+    }
 
     fn download(&self, from: Address, to: &mut [u8]) -> Result<(), Failure>;
 

@@ -25,7 +25,7 @@ const REPLAY: &str = "replay";
 
 pub(crate) struct Gpu {
     index: usize,
-    driver: Arc<dyn Driver>,
+    pub(super) driver: Arc<dyn Driver>,
     allocator: Allocator,
     /// Whether every launch is waited for, so that an error is that of the operation it names.
     waits: bool,
@@ -144,7 +144,7 @@ impl Gpu {
         self.allocator.clear(&*self.driver);
     }
 
-    fn told<T>(
+    pub(super) fn told<T>(
         &self,
         operation: &'static str,
         result: Result<T, Failure>,
@@ -298,7 +298,7 @@ impl Gpu {
 
     /// The room in which the library for products works, if there is one: its own as long as the
     /// process lives. Where there is no memory for it the library must do without.
-    fn room(&self, operation: &'static str) -> Option<Region> {
+    fn room_for_products(&self, operation: &'static str) -> Option<Region> {
         let take = || {
             let nothing = Region { at: 0, bytes: 0 };
             match self.driver.room_for_products()? {
@@ -315,7 +315,7 @@ impl Gpu {
 
     /// Whether a library makes products of matrices here.
     pub(crate) fn multiplies(&self) -> bool {
-        self.room("matmul").is_some()
+        self.room_for_products("matmul").is_some()
     }
 
     /// Queues a product of matrices by a library; whether there is one that does this.
@@ -328,7 +328,7 @@ impl Gpu {
         product: &Product,
         at: &Operands,
     ) -> Result<bool, CudaError> {
-        let Some(room) = self.room(operation) else { return Ok(false) };
+        let Some(room) = self.room_for_products(operation) else { return Ok(false) };
         // SAFETY: the caller answers for the operands; the room is nobody else's.
         let done = unsafe { self.driver.multiply(product, at, room) };
         self.queued(operation, done, || Operation::Multiply {

@@ -14,7 +14,7 @@ use super::{
     blas::{Operands, Product},
     dnn::{Convolution, Sides},
     driver::{
-        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
     },
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Mock {
     next: AtomicUsize,
     /// What the next calls answer instead of working, by the name of the call.
     failures: Mutex<HashMap<&'static str, Failure>>,
+    /// Uploads beside the queue, by their marks: done when the queue waits for them, not before.
+    beside: Mutex<HashMap<usize, (Vec<u8>, Address)>>,
     pub(crate) launches: AtomicUsize,
     pub(crate) synchronizations: AtomicUsize,
     /// How many bytes of room its libraries want, if it has libraries.
@@ -40,6 +42,7 @@ impl Mock {
             blocks: Mutex::new(HashMap::new()),
             next: AtomicUsize::new(1 << 20),
             failures: Mutex::new(HashMap::new()),
+            beside: Mutex::new(HashMap::new()),
             launches: AtomicUsize::new(0),
             synchronizations: AtomicUsize::new(0),
             room: None,
@@ -61,6 +64,11 @@ impl Mock {
     /// How many bytes are allocated.
     pub(crate) fn used(&self) -> usize {
         self.blocks.lock().unwrap().values().map(Vec::len).sum()
+    }
+
+    /// How many uploads beside the queue are not done.
+    pub(crate) fn on_their_way(&self) -> usize {
+        self.beside.lock().unwrap().len()
     }
 
     fn works(&self, call: &'static str) -> Result<(), Failure> {
@@ -105,6 +113,26 @@ impl Driver for Mock {
         let block = blocks.get_mut(&to).expect("what was allocated");
         block[..from.len()].copy_from_slice(from);
         Ok(())
+    }
+
+    fn mark(&self) -> Result<Mark, Failure> {
+        self.works("mark")?;
+        Ok(Mark::numbered(0))
+    }
+
+    fn upload_beside(&self, from: &[u8], to: Address, _: &Mark) -> Result<Mark, Failure> {
+        self.works("upload_beside")?;
+        let number = self.next.fetch_add(1, Relaxed);
+        self.beside.lock().unwrap().insert(number, (from.to_vec(), to));
+        Ok(Mark::numbered(number))
+    }
+
+    fn wait_for(&self, mark: &Mark) -> Result<(), Failure> {
+        self.works("wait_for")?;
+        match self.beside.lock().unwrap().remove(&mark.event) {
+            Some((from, to)) => self.upload(&from, to),
+            None => Ok(()),
+        }
     }
 
     fn download(&self, from: Address, to: &mut [u8]) -> Result<(), Failure> {

@@ -10,12 +10,14 @@
 //! * [`array`] has elements, or what computes them when something needs them ([`chain`]).
 //!
 //! All work of a GPU is queued in one order, whoever asks for it, and nobody waits but who wants
-//! elements back.
+//! elements back. Only uploads may be queued beside it ([`beside`]).
 
 mod allocator;
 mod array;
+mod beside;
 mod blas;
 pub(crate) mod chain;
+mod collective;
 mod dnn;
 mod driver;
 mod emulated;
@@ -23,22 +25,28 @@ mod error;
 mod gpu;
 mod library;
 #[cfg(test)]
-mod mock;
+pub(crate) mod mock;
 mod nvidia;
 mod program;
 pub(crate) mod recording;
 mod reference;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod tf32;
+mod transfer;
 mod walk;
 
 use std::sync::{Arc, OnceLock};
 
 pub use allocator::Figures;
 pub(crate) use array::Array;
+pub(crate) use beside::{Arriving, Room};
 pub(crate) use blas::{BIAS_ALIGNMENT, Factor, Operands, Product};
+pub(crate) use collective::{Places, has_nccl};
 pub(crate) use dnn::{Convolution, Pass, SIDE_ALIGNMENT, Sides};
+#[cfg(test)]
+pub(crate) use driver::Failure;
 pub(crate) use driver::{Graph, Grid, Program};
 pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Gpu, Kernel};

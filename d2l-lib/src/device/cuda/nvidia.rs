@@ -16,10 +16,11 @@ use super::{
     blas::{Blas, Operands, Product},
     dnn::{Convolution, Dnn, Sides},
     driver::{
-        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
     },
     error::CudaError,
     library, program,
+    transfer::Transfers,
 };
 
 /// The oldest driver that we use: that of CUDA 12.0, with memory in the order of the stream.
@@ -28,6 +29,7 @@ const OLDEST: c_int = 12_000;
 pub(super) struct Nvidia {
     context: sys::CUcontext,
     stream: sys::CUstream,
+    transfers: Transfers,
     name: String,
     multiprocessors: u32,
     /// The name of its architecture: `sm_90`.
@@ -78,7 +80,7 @@ fn reason(error: result::DriverError) -> String {
     }
 }
 
-fn failure(error: result::DriverError) -> Failure {
+pub(super) fn failure(error: result::DriverError) -> Failure {
     match error.0 {
         sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY => Failure::OutOfMemory,
         _ => Failure::Other(reason(error)),
@@ -107,6 +109,7 @@ impl Nvidia {
         Ok(Nvidia {
             context,
             stream,
+            transfers: Transfers::new(stream)?,
             name,
             multiprocessors: multiprocessors as u32,
             architecture: format!("sm_{major}{minor}"),
@@ -169,16 +172,36 @@ impl Driver for Nvidia {
 
     fn upload(&self, from: &[u8], to: Address) -> Result<(), Failure> {
         self.enter()?;
-        // SAFETY: the memory is large enough. What is not pinned was read when this returns.
-        unsafe { result::memcpy_htod_async(to, from, self.stream) }.map_err(failure)
+        self.transfers.upload(from, to)
+    }
+
+    fn mark(&self) -> Result<Mark, Failure> {
+        self.enter()?;
+        self.transfers.mark()
+    }
+
+    fn upload_beside(
+        &self,
+        from: &[u8],
+        to: Address,
+        after: &Mark,
+    ) -> Result<Mark, Failure> {
+        self.enter()?;
+        self.transfers.upload_beside(from, to, after)
+    }
+
+    fn wait_for(&self, mark: &Mark) -> Result<(), Failure> {
+        self.enter()?;
+        self.transfers.wait_for(mark)
+    }
+
+    fn stream(&self) -> Option<*mut c_void> {
+        Some(self.stream.cast())
     }
 
     fn download(&self, from: Address, to: &mut [u8]) -> Result<(), Failure> {
         self.enter()?;
-        // SAFETY: the memory is large enough, and `to` lives until all was written.
-        unsafe { result::memcpy_dtoh_async(to, from, self.stream) }.map_err(failure)?;
-        // SAFETY: the stream lives as long as the process.
-        unsafe { result::stream::synchronize(self.stream) }.map_err(failure)
+        self.transfers.download(from, to)
     }
 
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Failure> {

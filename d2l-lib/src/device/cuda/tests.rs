@@ -183,12 +183,13 @@ fn optimizers_step_as_on_the_processor() {
 fn random_numbers_are_those_of_the_processor() {
     let Some(gpu) = gpu() else { return };
     let (seed, first, count) = (0x1234_5678_9ABC_u64, (1_u64 << 33) + 5, 23_i64);
+    let source = [seed, first, 0];
     let out = send(gpu, &[0.0_f32; 23]);
     let at = out.address();
     let plain = |name| Kernel { name, types: (None, None) };
     let words: Vec<u32> = (0..6).flat_map(|i| random::philox(seed, first + i)).collect();
 
-    let arguments = Arguments::new().with(&seed).with(&first).with(&count).with(&at);
+    let arguments = Arguments::new().with(&source).with(&count).with(&at);
     // SAFETY: these are the kernel's arguments.
     unsafe { gpu.launch(RANDOM, plain("uniform"), GRID, arguments) }.unwrap();
     let expected: Vec<f32> =
@@ -196,13 +197,8 @@ fn random_numbers_are_those_of_the_processor() {
     assert_eq!(fetch(&out), expected[..23]);
 
     let (mean, std) = (3.0_f64, 2.0_f64);
-    let arguments = Arguments::new()
-        .with(&seed)
-        .with(&first)
-        .with(&count)
-        .with(&mean)
-        .with(&std)
-        .with(&at);
+    let arguments =
+        Arguments::new().with(&source).with(&count).with(&mean).with(&std).with(&at);
     // SAFETY: as above.
     unsafe { gpu.launch(RANDOM, plain("normal"), GRID, arguments) }.unwrap();
     let unit = |word: u32| f64::from(word) / (1_u64 << 32) as f64;
@@ -214,16 +210,19 @@ fn random_numbers_are_those_of_the_processor() {
     let expected: Vec<f32> = pairs.map(|z| (mean + std * z) as f32).collect();
     close(&fetch(&out), &expected[..23]);
 
+    let rate = 0.7_f64;
+    let arguments = Arguments::new().with(&source).with(&count).with(&rate).with(&at);
+    // SAFETY: as above.
+    unsafe { gpu.launch(RANDOM, plain("exponential"), GRID, arguments) }.unwrap();
+    let small = words.iter().map(|w| f64::from(w >> 8) / f64::from(1 << 24));
+    let expected: Vec<f32> = small.map(|u| (-(1.0 - u).ln() / rate) as f32).collect();
+    assert_eq!(fetch(&out), expected[..23]);
+
     let (low, range, count) = (-5_i64, 1000_u64, 7_i64);
     let whole = send(gpu, &[0_i64; 7]);
     let at = whole.address();
-    let arguments = Arguments::new()
-        .with(&seed)
-        .with(&first)
-        .with(&count)
-        .with(&low)
-        .with(&range)
-        .with(&at);
+    let arguments =
+        Arguments::new().with(&source).with(&count).with(&low).with(&range).with(&at);
     // SAFETY: as above.
     unsafe { gpu.launch(RANDOM, plain("integers"), GRID, arguments) }.unwrap();
     let mut bytes = vec![0; 56];

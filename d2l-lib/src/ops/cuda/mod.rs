@@ -35,7 +35,7 @@ pub(crate) use elementwise::{
 pub(crate) use layers::{Sliding, rows_of, rows_of_back, standardize, standardize_back};
 pub(crate) use matmul::{affine, product};
 pub(crate) use optimizer::{Later, Rule, update};
-pub(crate) use random::{Draw, draw};
+pub(crate) use random::{Draw, draw, draw_by_weight};
 pub(crate) use recurrent::{Trace, recur, recur_back};
 pub(crate) use reduce::{Fold, fold};
 pub(crate) use rows::{cross_entropy, rows, rows_back};
@@ -104,8 +104,10 @@ static DETOURS: Mutex<BTreeMap<&'static str, usize>> = Mutex::new(BTreeMap::new(
 /// ```
 /// use d2l::prelude::*;
 ///
-/// assert_eq!((Tensor::ones([2]) + 1.0).sum().item(), 4.0);
-/// assert!(d2l::detours().is_empty(), "all was on the processor from the start");
+/// let x = Tensor::ones([2]).to_device(Device::Cpu);
+/// let before = d2l::detours();
+/// assert_eq!((x + 1.0).sum().item(), 4.0);
+/// assert_eq!(d2l::detours(), before, "all was on the processor from the start");
 /// ```
 pub fn detours() -> Vec<(String, usize)> {
     let detours = DETOURS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,13 +5,39 @@ use super::{done, grid};
 use crate::{
     device::{
         Device,
-        cuda::{self, Arguments, Kernel, RANDOM},
+        cuda::{self, Arguments, Gpu, Kernel, RANDOM, recording},
     },
     dtype::DType,
     random::take_blocks,
     shape::Shape,
     tensor::Tensor,
 };
+
+/// Where random words come from; `Source` in `random.cu`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Source {
+    seed: u64,
+    first: u64,
+    /// Where a kernel that is replayed finds both.
+    cell: u64,
+}
+
+impl Source {
+    /// The next `blocks` blocks.
+    #[track_caller]
+    fn take(gpu: &'static Gpu, op: &'static str, blocks: usize) -> Source {
+        let (seed, first) = take_blocks(blocks);
+        if !recording::is_active() {
+            return Source { seed, first, cell: 0 };
+        }
+        let bytes =
+            |(seed, first): (u64, u64)| [seed, first].map(u64::to_ne_bytes).concat();
+        let next = move || bytes(take_blocks(blocks));
+        let cell = done(gpu.cell(op, &bytes((seed, first)), Box::new(next)));
+        Source { seed: 0, first: 0, cell }
+    }
+}
 
 /// Which numbers, with what says so to the kernel.
 #[derive(Clone, Copy)]
@@ -20,6 +46,8 @@ pub(crate) enum Draw {
     Uniform,
     /// From the normal distribution with a mean and a standard deviation.
     Normal(f64, f64),
+    /// From the exponential distribution with a rate.
+    Exponential(f64),
     /// Whole numbers from the first on, so many of them.
     Integers(i64, u64),
 }
@@ -36,18 +64,20 @@ pub(crate) fn draw(device: Device, shape: Shape, draw: Draw) -> Option<Tensor> {
     let (name, dtype, per_block) = match draw {
         Draw::Uniform => ("uniform", DType::F32, 4),
         Draw::Normal(..) => ("normal", DType::F32, 4),
+        Draw::Exponential(_) => ("exponential", DType::F32, 4),
         Draw::Integers(..) => ("integers", DType::I64, 2),
     };
     let count = shape.numel();
     let out = done(gpu.array(name, dtype, count));
     let blocks = count.div_ceil(per_block);
-    let (seed, first) = take_blocks(blocks);
     if count > 0 {
+        let source = Source::take(gpu, name, blocks);
         let (number, at) = (count as i64, out.address());
-        let arguments = Arguments::new().with(&seed).with(&first).with(&number);
+        let arguments = Arguments::new().with(&source).with(&number);
         let arguments = match &draw {
             Draw::Uniform => arguments,
             Draw::Normal(mean, std) => arguments.with(mean).with(std),
+            Draw::Exponential(rate) => arguments.with(rate),
             Draw::Integers(low, range) => arguments.with(low).with(range),
         };
         let kernel = Kernel { name, types: (None, None) };
@@ -56,5 +86,45 @@ pub(crate) fn draw(device: Device, shape: Shape, draw: Draw) -> Option<Tensor> {
             gpu.launch(RANDOM, kernel, grid(gpu, blocks), arguments.with(&at))
         });
     }
+    Some(Tensor::of_array(out, shape))
+}
+
+/// `count` positions along the last axis of weights on a GPU, none of which is without elements;
+/// nothing if they are elsewhere, or no weights: then it is not drawn.
+#[track_caller]
+pub(crate) fn draw_by_weight(weights: &Tensor, count: usize) -> Option<Tensor> {
+    const NAME: &str = "multinomial";
+    let Device::Cuda(index) = weights.device() else { return None };
+    let gpu = done(cuda::gpu(index));
+    let weights = weights.detach().to_dtype(DType::F64).contiguous();
+    let weights_on_gpu = weights.storage.on_gpu()?;
+    let length = weights.len_of(-1);
+    let rows = weights.numel() / length;
+    let sums = done(gpu.array(NAME, DType::F64, weights.numel()));
+    let (row_count, row_length) = (rows as i64, length as i64);
+    let plain = |name| Kernel { name, types: (None, None) };
+    let (from, to) = (weights_on_gpu.address_of(weights.layout.offset), sums.address());
+    let arguments = Arguments::new().with(&row_count).with(&row_length);
+    let arguments = arguments.with(&from).with(&to);
+    // SAFETY: these are the kernel's arguments; both arrays have `rows * length` doubles.
+    done(unsafe {
+        gpu.launch(RANDOM, plain("running_sums"), grid(gpu, rows), arguments)
+    });
+    let sums = Tensor::of_array(sums, weights.layout.shape);
+    let totals = sums.narrow(-1, length - 1, 1);
+    // Not so if one is not a number.
+    let drawable = totals.min().item() > 0.0;
+    if !drawable {
+        return None;
+    }
+    let out = done(gpu.array(NAME, DType::I64, rows * count));
+    let blocks = rows * count.div_ceil(4);
+    let source = Source::take(gpu, NAME, blocks);
+    let (number, at) = (count as i64, out.address());
+    let arguments = Arguments::new().with(&source).with(&row_count);
+    let arguments = arguments.with(&row_length).with(&number).with(&to).with(&at);
+    // SAFETY: as above; there is room for `rows * count` positions.
+    done(unsafe { gpu.launch(RANDOM, plain(NAME), grid(gpu, blocks), arguments) });
+    let shape = weights.layout.shape.with(weights.ndim() - 1, count);
     Some(Tensor::of_array(out, shape))
 }
