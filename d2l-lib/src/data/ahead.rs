@@ -247,9 +247,10 @@ mod tests {
     #[test]
     fn a_panic_of_the_thread_is_one_of_the_caller() {
         let (gpu, _) = mocked();
-        let order = Some(crate::tensor(vec![0, 99]));
+        let order = Some(crate::tensor(vec![99, 0]));
         let source = Source { tensors: vec![Tensor::arange(0..10)], order };
-        let mut ahead = Ahead::to(gpu, &source, vec![0..2]).expect("a thread");
+        let mut ahead =
+            Ahead::to(gpu, &source, Vec::from([0..1, 1..2])).expect("a thread");
         let text = message(&mut ahead);
         assert!(text.contains("index_select"), "{text}");
         drop(ahead);

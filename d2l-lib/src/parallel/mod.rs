@@ -78,6 +78,11 @@ pub fn scatter(batch: &Tensor, devices: &[Device]) -> Vec<Tensor> {
 /// ```
 #[track_caller]
 pub fn broadcast(x: &Tensor, devices: &[Device]) -> Vec<Tensor> {
+    if !x.needs_grad()
+        && let Some(copies) = by_nccl(devices, &[vec![x.clone()]], Collective::Copy)
+    {
+        return copies.into_iter().flatten().collect();
+    }
     let mut copies = Vec::with_capacity(devices.len());
     for &device in devices {
         copies.push(if x.device() == device { x.copy() } else { x.to_device(device) });
@@ -118,7 +123,8 @@ pub fn all_reduce(tensors: &[Tensor]) {
         assert!(x.dtype() != DType::Bool, "all_reduce: bools have no sum");
     }
     let _pause = Pause::begin();
-    let sums = match by_nccl(&[tensors.to_vec()], Collective::Sum) {
+    let devices: Vec<Device> = tensors.iter().map(Tensor::device).collect();
+    let sums = match by_nccl(&devices, &[tensors.to_vec()], Collective::Sum) {
         Some(mut sets) => sets.pop().expect("one for the set"),
         None if tensors.is_empty() => return,
         None => {
@@ -159,12 +165,21 @@ fn sum_on_first(tensors: &[Tensor]) -> Tensor {
 }
 
 /// What NCCL shall do.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Collective {
     /// Everybody gets the sum of all.
     Sum,
     /// Everybody gets what the first has.
     Copy,
+}
+
+impl Collective {
+    fn name(self) -> &'static str {
+        match self {
+            Collective::Sum => "all_reduce",
+            Collective::Copy => "broadcast",
+        }
+    }
 }
 
 /// The GPUs of these devices, if all are GPUs.
@@ -176,11 +191,15 @@ fn gpus(devices: impl Iterator<Item = Device>) -> Option<Vec<&'static Gpu>> {
     devices.map(gpu).collect()
 }
 
-/// Results on all devices for sets of tensors, one tensor on each of the same devices; nothing
-/// where NCCL does not do it.
+/// Results on all devices for sets of tensors: to sum, one on each device; to copy, one on the
+/// first. Nothing where NCCL does not do it.
 #[track_caller]
-fn by_nccl(sets: &[Vec<Tensor>], what: Collective) -> Option<Vec<Vec<Tensor>>> {
-    let gpus = gpus(sets.first()?.iter().map(Tensor::device))?;
+fn by_nccl(
+    devices: &[Device],
+    sets: &[Vec<Tensor>],
+    what: Collective,
+) -> Option<Vec<Vec<Tensor>>> {
+    let gpus = gpus(devices.iter().copied())?;
     if !has_nccl(&gpus) {
         return None;
     }
@@ -188,20 +207,25 @@ fn by_nccl(sets: &[Vec<Tensor>], what: Collective) -> Option<Vec<Vec<Tensor>>> {
     let mut kept: Vec<Arc<Array>> = Vec::new();
     let (mut places, mut results) = (Vec::new(), Vec::new());
     for set in sets {
-        let (dtype, count) = (set[0].dtype(), set[0].numel());
+        let (dtype, shape) = (set[0].dtype(), set[0].layout.shape);
         let (mut of, mut outs) = (Vec::new(), Vec::new());
-        for (x, &gpu) in set.iter().zip(&gpus) {
-            let x = x.detach().contiguous();
-            let elements = x.storage.on_gpu()?;
-            if elements.gpu.index() != gpu.index() {
-                return None;
+        for (i, &gpu) in gpus.iter().enumerate() {
+            let out = done(gpu.array(what.name(), dtype, shape.numel()));
+            // Where nothing is taken from, any place will do.
+            let mut from = out.address();
+            if let Some(x) = set.get(i) {
+                let x = x.detach().contiguous();
+                let elements = x.storage.on_gpu()?;
+                if elements.gpu.index() != gpu.index() {
+                    return None;
+                }
+                from = elements.address_of(x.layout.offset);
+                kept.push(elements);
             }
-            let out = done(gpu.array("all_reduce", dtype, count));
-            of.push((elements.address_of(x.layout.offset), out.address()));
-            kept.push(elements);
-            outs.push(Tensor::of_array(out, x.layout.shape));
+            of.push((from, out.address()));
+            outs.push(Tensor::of_array(out, shape));
         }
-        places.push(Places { dtype, count, of });
+        places.push(Places { dtype, count: shape.numel(), of });
         results.push(outs);
     }
     // SAFETY: so many elements are at each address, on the GPU of this place in the order.

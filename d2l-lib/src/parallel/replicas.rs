@@ -79,7 +79,8 @@ impl DataParallel {
             replica.to_device(device);
         }
         let all: Vec<Parameters> = replicas.iter().map(|r| r.parameters()).collect();
-        let sum = Arc::new(move || sum_gradients(&all));
+        let places = devices.to_vec();
+        let sum = Arc::new(move || sum_gradients(&places, &all));
         DataParallel { devices: devices.to_vec(), replicas, sum }
     }
 
@@ -167,16 +168,14 @@ impl DataParallel {
                 }
             }
         }
-        let tensors = |set: &&Vec<&Parameter>| -> Vec<Tensor> {
-            set.iter().map(|parameter| parameter.detach()).collect()
-        };
-        let tensors: Vec<Vec<Tensor>> = known.iter().map(tensors).collect();
-        let copies = by_nccl(&tensors, Collective::Copy);
-        for (i, set) in tensors.iter().enumerate() {
+        let firsts: Vec<Vec<Tensor>> =
+            known.iter().map(|set| vec![set[0].detach()]).collect();
+        let copies = by_nccl(&self.devices, &firsts, Collective::Copy);
+        for (i, set) in known.iter().enumerate() {
             for (k, replica) in set.iter().enumerate().skip(1) {
                 match &copies {
-                    Some(copies) => replica.copy_(&copies[i][k]),
-                    None => replica.copy_(&set[0].to_device(replica.device())),
+                    Some(copies) => replica.assign(&copies[i][k]),
+                    None => replica.assign(firsts[i][0].to_device(replica.device())),
                 }
             }
         }
@@ -197,7 +196,7 @@ fn sets(replicas: &[Parameters]) -> Vec<Vec<&Parameter>> {
 /// Brings the gradients of all replicas together in the first; the others have none then, so that
 /// the next add to nothing.
 #[track_caller]
-fn sum_gradients(replicas: &[Parameters]) {
+fn sum_gradients(devices: &[Device], replicas: &[Parameters]) {
     let sets = sets(replicas);
     let mut with_gradients = Vec::new();
     for set in sets.iter().filter(|set| set.iter().all(|p| !p.is_lazy())) {
@@ -208,7 +207,7 @@ fn sum_gradients(replicas: &[Parameters]) {
     }
     let gradients: Vec<Vec<Tensor>> =
         with_gradients.iter().map(|(_, gradients)| gradients.clone()).collect();
-    let sums = match by_nccl(&gradients, Collective::Sum) {
+    let sums = match by_nccl(devices, &gradients, Collective::Sum) {
         Some(sums) => sums.into_iter().map(|mut all| all.swap_remove(0)).collect(),
         None => gradients.iter().map(|all| sum_on_first(all)).collect::<Vec<Tensor>>(),
     };

@@ -12,14 +12,15 @@ use d2l::{
 
 use super::{alone, gpu, numbers};
 
-/// A GPU that no other test uses, if there is one: what memory is in use is asked below.
+/// A GPU that no other test uses without being `alone`, if there is one: what memory is in use is asked below.
 fn quiet_gpu() -> Option<Device> {
     let gpu = gpu()?;
     Some(if Device::cuda_count() > 1 { Device::Cuda(1) } else { gpu })
 }
 
+/// The bytes of that GPU that are in use; as if none were, where other tests use it too.
 fn in_use(gpu: Device) -> usize {
-    gpu.memory().expect("figures").in_use
+    if Device::cuda_count() > 1 { gpu.memory().expect("figures").in_use } else { 0 }
 }
 
 /// The threads of this process that collect batches; nothing is known where there is no `/proc`.

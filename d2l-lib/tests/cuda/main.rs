@@ -435,6 +435,7 @@ fn what_no_kernel_does_goes_through_main_memory_and_is_counted() {
 #[test]
 fn devices_are_not_mixed() {
     let Some(gpu) = gpu() else { return };
+    let _alone = alone();
     let x = numbers(&[3], 0.1);
     let message = |f: &(dyn Fn() + std::panic::RefUnwindSafe)| {
         let panic = std::panic::catch_unwind(f).expect_err("it must panic");
@@ -472,7 +473,7 @@ fn out_of_memory_is_told_and_leaves_tensors_usable() {
     assert_eq!((&x + 1.0).to_vec(), (&x.to_device(Device::Cpu) + 1.0).to_vec());
 }
 
-/// Held by a test that seeds the random numbers, or draws some.
+/// Held by a test that seeds the random numbers, or draws some, or uses a second GPU.
 fn alone() -> MutexGuard<'static, ()> {
     static DRAWS: Mutex<()> = Mutex::new(());
     DRAWS.lock().unwrap_or_else(PoisonError::into_inner)

@@ -305,7 +305,7 @@ mod tests {
     }
 
     fn numbers(length: usize, seed: usize) -> Vec<u8> {
-        (0..length).map(|i| ((i + seed) * 2_654_435_761 >> 13) as u8).collect()
+        (0..length).map(|i| (((i + seed) * 2_654_435_761) >> 13) as u8).collect()
     }
 
     #[test]
