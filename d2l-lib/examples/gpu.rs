@@ -37,7 +37,11 @@ fn main() {
     let scale: usize =
         arguments.next().map_or(1, |scale| scale.parse().expect("a number"));
     let calls = if scale == 1 { 100 } else { 2 };
-    eprintln!("{device}: {}", device.name().expect("the device exists"));
+    eprintln!(
+        "{device}: {}; libraries: {}",
+        device.name().expect("the device exists"),
+        device.libraries().join(", ")
+    );
 
     // What one operation costs before there is anything to do.
     let (a, b) =
@@ -50,6 +54,10 @@ fn main() {
     let leaf = a.detach().requires_grad();
     let with_grad = seconds(device, 20 * calls, || (&leaf + &b).eval());
     report("add of 4 elements with grad", 1e6 * with_grad, "us");
+    let (a, b) =
+        (Tensor::ones([4, 4]).to_device(device), Tensor::ones([4, 4]).to_device(device));
+    let product = seconds(device, 20 * calls, || a.matmul(&b).eval());
+    report("matmul of 4x4", 1e6 * product, "us");
 
     // Bandwidth: bytes read and written, in a second.
     let n = (64 << 20) / (scale * scale);
@@ -75,32 +83,47 @@ fn main() {
         transfers(device, scale);
     }
 
-    for n in [512, 1024, 2048, 4096, 8192].map(|n| n / scale) {
-        let (a, b) = (
-            Tensor::rand([n, n]).to_device(device),
-            Tensor::rand([n, n]).to_device(device),
-        );
-        let time = seconds(device, (calls / 10).max(1), || a.matmul(&b).eval());
-        report(&format!("matmul {n}"), 2.0 * (n as f64).powi(3) / time / 1e12, "TFLOP/s");
-    }
+    let products = |kind: &str, dtype: DType| {
+        for n in [512, 1024, 2048, 4096, 8192].map(|n| n / scale) {
+            let [a, b] =
+                [(); 2].map(|()| Tensor::rand([n, n]).to_dtype(dtype).to_device(device));
+            let time = seconds(device, (calls / 10).max(1), || a.matmul(&b).eval());
+            let rate = 2.0 * (n as f64).powi(3) / time / 1e12;
+            report(&format!("matmul {n}{kind}"), rate, "TFLOP/s");
+        }
+    };
+    products("", DType::F32);
+    d2l::allow_tf32(true);
+    products(", TF32", DType::F32);
+    d2l::allow_tf32(false);
+    products(", bf16", DType::BF16);
 
     let rows_of = |rows: usize| (rows / scale).max(2);
     let labels = |classes: i64, n: usize| Tensor::randint(0..classes, [n]);
     let mlp = sequential![nn::Linear::new(784, 256), nn::Relu, nn::Linear::new(256, 10)];
     epochs(device, 60_000 / (scale * scale), rows_of(256));
     let n = rows_of(256);
+    // In `f32` as it is, and with factors rounded to TF32.
+    let kinds = [("", false), (", TF32", true)];
     let train = |name: &str, net: &dyn Module, x: Tensor, labels: Tensor| {
         let mut step = step(device, net, x, labels);
-        let time = seconds(device, calls.min(20), || drop(step()));
-        report(&format!("{name}, step"), 1e3 * time, "ms");
-        let mut step = Replay::new(device, step);
-        // Until all is in its place.
-        (0..8).for_each(|_| drop(step.run()));
-        if let Some(why) = step.obstacle() {
-            eprintln!("{name} is not replayed: {why}");
+        for (kind, tf32) in kinds {
+            d2l::allow_tf32(tf32);
+            let time = seconds(device, calls.min(20), || drop(step()));
+            report(&format!("{name}, step{kind}"), 1e3 * time, "ms");
         }
-        let time = seconds(device, calls.min(20), || drop(step.run()));
-        report(&format!("{name}, replayed step"), 1e3 * time, "ms");
+        let mut step = Replay::new(device, step);
+        for (kind, tf32) in kinds {
+            d2l::allow_tf32(tf32);
+            // Until all is in its place.
+            (0..8).for_each(|_| drop(step.run()));
+            if let Some(why) = step.obstacle() {
+                eprintln!("{name} is not replayed: {why}");
+            }
+            let time = seconds(device, calls.min(20), || drop(step.run()));
+            report(&format!("{name}, replayed step{kind}"), 1e3 * time, "ms");
+        }
+        d2l::allow_tf32(false);
     };
     train("MLP 784-256-10, batch 256", &mlp, Tensor::rand([n, 784]), labels(10, n));
     train(

@@ -68,7 +68,7 @@ pub use book::topics::*;
 pub use autograd::no_grad;
 pub use device::{
     Device, NoSuchDevice,
-    cuda::{CudaError, Figures, try_all_gpus, try_gpu},
+    cuda::{CudaError, Figures, allow_tf32, is_tf32_allowed, try_all_gpus, try_gpu},
     threads::{num_threads, set_num_threads},
 };
 pub use dtype::{DType, Element};

@@ -6,6 +6,7 @@ use crate::{
     dtype::{DType, with_float},
     ops::{
         convolve::Convolution,
+        cuda::Sliding,
         window::{Window, lengths},
     },
     shape::Shape,
@@ -16,7 +17,8 @@ impl Tensor {
     ///
     /// `(n, c, h, w) ⋆ (o, c, kh, kw) → (n, o, oh, ow)` with
     /// `oh = (h + 2·padding[0] - kh) / stride[0] + 1`, rounded down, `ow` likewise, and `bias`
-    /// of shape `(o)` added. Outside the image there are zeros. Integers count as `f32`.
+    /// of shape `(o)` added. Outside the image there are zeros. Integers count as `f32`. Where cuDNN
+    /// convolves halves on a GPU, the bias is added to the rounded result.
     ///
     /// # Panics
     /// If the shapes do not fit, a stride is 0, or the kernel is empty or larger than the
@@ -39,8 +41,8 @@ impl Tensor {
         padding: [usize; 2],
     ) -> Tensor {
         let result = expect_images("conv2d", self, weight, bias, &stride, 0);
-        let dtype = result.wide();
-        let (x, weight) = (self.to_dtype(dtype), weight.to_dtype(dtype));
+        let (x, weight) = (self.to_dtype(result), weight.to_dtype(result));
+        let bias = bias.map(|bias| bias.to_dtype(result));
         let [n, _, h, w] = lengths(&x);
         let [o, c, kh, kw] = lengths(&weight);
         let window = Window { kernel: [kh, kw], stride, padding };
@@ -53,13 +55,13 @@ impl Tensor {
             )
         };
         let on_gpu = sliding(&window, &x, places);
-        if let Some(out) = on_gpu.convolve(&x, &weight, bias) {
+        if let Some(out) = on_gpu.convolve(&x, &weight, bias.as_ref()) {
             return out;
         }
         let sizes =
             Convolution { window, images: n, channels: [c, o], image: [h, w], places };
-        let (x, weight) = (x.contiguous(), weight.contiguous());
-        let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
+        let wide = |x: &Tensor| x.to_dtype(result.wide()).contiguous();
+        let (x, weight, bias) = (wide(&x), wide(&weight), bias.as_ref().map(wide));
         let out = forward(&sizes, &x, &weight, bias.as_ref());
         let inputs = [Some(&x), Some(&weight), bias.as_ref()];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
@@ -145,8 +147,7 @@ impl Tensor {
         padding: [usize; 2],
     ) -> Tensor {
         let result = expect_images("conv2d_transposed", self, weight, bias, &stride, 1);
-        let dtype = result.wide();
-        let (x, weight) = (self.to_dtype(dtype), weight.to_dtype(dtype));
+        let (x, weight) = (self.to_dtype(result), weight.to_dtype(result));
         let [n, c, h, w] = lengths(&x);
         let [_, o, kh, kw] = lengths(&weight);
         let window = Window { kernel: [kh, kw], stride, padding };
@@ -163,6 +164,19 @@ impl Tensor {
         };
         // The convolution that goes the other way; what it does to gradients is done here to
         // the images.
+        let on_gpu = Sliding {
+            images: [n, o, oh, ow],
+            places: [h, w],
+            kernel: window.kernel,
+            stride,
+            padding,
+        };
+        let bias = bias.map(|bias| bias.to_dtype(result));
+        if let Some(out) = on_gpu.convolve_back(&x, &weight, bias.as_ref()) {
+            return out;
+        }
+        let dtype = result.wide();
+        let (x, weight) = (x.to_dtype(dtype), weight.to_dtype(dtype));
         let sizes = Convolution {
             window,
             images: n,

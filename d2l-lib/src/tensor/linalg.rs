@@ -136,9 +136,7 @@ impl Tensor {
         let x = self.to_dtype(dtype).reshape_to(Shape::new(&[m, k]));
         let weight = weight.to_dtype(dtype);
         let bias = bias.map(|bias| bias.to_dtype(dtype).contiguous());
-        let wide_bias = bias.as_ref().map(ops::widened);
-        let out = affine(&ops::widened(&x), &ops::widened(&weight), wide_bias.as_deref());
-        let out = ops::rounded(out, dtype);
+        let out = affine(&x, &weight, bias.as_ref());
         let inputs = [Some(&x), Some(&weight), bias.as_ref()];
         let inputs: Vec<&Tensor> = inputs.into_iter().flatten().collect();
         let out = record("linear", out, &inputs, |tape, _| {
@@ -201,13 +199,18 @@ fn product(op: &'static str, a: &Tensor, b: &Tensor) -> Tensor {
     }
 }
 
-/// `x · weightᵀ + bias` of matrices of `f32` or `f64`, outside the graph.
+/// `x · weightᵀ + bias` of matrices of one type of floats, outside the graph.
 #[track_caller]
 fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    match ops::cuda::affine(x, weight, bias) {
-        Some(out) => out,
-        None => with_float!(x.dtype(), T => ops::matmul::affine::<T>(x, weight, bias)),
+    if let Some(out) = ops::cuda::affine(x, weight, bias) {
+        return out;
     }
+    let bias = bias.map(ops::widened);
+    let wide = |x| ops::widened(x);
+    let out = with_float!(x.dtype(), T => {
+        ops::matmul::affine::<T>(&wide(x), &wide(weight), bias.as_deref())
+    });
+    ops::rounded(out, x.dtype())
 }
 
 /// The product of operands with at least two axes each, whose inner lengths agree.

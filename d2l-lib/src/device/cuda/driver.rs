@@ -6,6 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::{
+    allocator::Region,
+    blas::{Operands, Product},
+    dnn::{Convolution, Sides},
+};
+
 /// A place in a device's memory.
 pub(crate) type Address = u64;
 
@@ -147,6 +153,39 @@ pub(crate) trait Driver: Send + Sync {
         grid: Grid,
         arguments: &mut [*mut c_void],
     ) -> Result<(), Failure>;
+
+    /// The libraries that it computes with, and their versions.
+    fn libraries(&self) -> Vec<String>;
+
+    /// How many bytes of room the library for products works best with, if there is one.
+    fn room_for_products(&self) -> Option<usize>;
+
+    /// A product of matrices by a library; whether there is one that does this.
+    ///
+    /// # Safety
+    /// The operands must be in memory that was allocated here and is large enough, and so must
+    /// the room.
+    unsafe fn multiply(
+        &self,
+        product: &Product,
+        at: &Operands,
+        room: Region,
+    ) -> Result<bool, Failure>;
+
+    /// How many bytes of room a convolution by a library needs, if there is one that does this.
+    fn room_for(&self, convolution: &Convolution) -> Result<Option<usize>, Failure>;
+
+    /// A convolution by a library; whether there is one that does this.
+    ///
+    /// # Safety
+    /// All sides must be in memory that was allocated here and is large enough, and so must the
+    /// room.
+    unsafe fn convolve(
+        &self,
+        convolution: &Convolution,
+        at: &Sides,
+        room: Region,
+    ) -> Result<bool, Failure>;
 
     /// What `queue` asks of this device, which is not done now, as one piece of work; nothing if
     /// there is no such thing here.

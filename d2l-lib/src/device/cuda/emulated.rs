@@ -1,6 +1,8 @@
 //! A device made of the processor: the machine's C++ compiler makes the same kernels for it, and
 //! `emulate.h` runs their threads. It is slow, and there to test everything above the driver
-//! where no GPU is: `D2L_CUDA=emulated` in the environment gives two such devices.
+//! where no GPU is: `D2L_CUDA=emulated` in the environment gives two such devices, the first one
+//! with libraries for products and convolutions (but not with `D2L_CUDA_LIBRARIES=none`), the
+//! second one without.
 
 use std::{
     collections::HashMap,
@@ -13,10 +15,13 @@ use std::{
 use libloading::Library;
 
 use super::{
+    allocator::Region,
+    blas::{BIAS_ALIGNMENT, Operands, Product},
+    dnn::{Convolution, SIDE_ALIGNMENT, Sides},
     driver::{
         Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
     },
-    program,
+    program, reference,
 };
 
 const HEADER: &str = include_str!("kernels/emulate.h");
@@ -32,6 +37,20 @@ const GUARD_BYTE: u8 = 0xA5;
 pub(super) struct Emulated {
     blocks: Mutex<HashMap<Address, Vec<u8>>>,
     modules: Mutex<Vec<Library>>,
+    /// Whether products and convolutions are made as if by libraries.
+    libraries: bool,
+}
+
+impl Emulated {
+    pub(super) fn with_libraries() -> Emulated {
+        Emulated { libraries: true, ..Emulated::default() }
+    }
+
+    /// Checks all blocks.
+    fn check(&self) {
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.values().for_each(|block| check_guards(block));
+    }
 }
 
 /// A kernel as the compiler made it: sizes of the grid and of its blocks, bytes of shared memory,
@@ -173,12 +192,54 @@ impl Driver for Emulated {
         let ended = unsafe {
             kernel([x, y, z, i, j, k].as_ptr(), shared as usize, arguments.as_mut_ptr())
         };
-        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.values().for_each(|block| check_guards(block));
+        self.check();
         if ended {
             return Ok(());
         }
         Err(other("threads of a block wait at barriers that the others never reach"))
+    }
+
+    fn libraries(&self) -> Vec<String> {
+        Vec::from_iter(self.libraries.then(|| "plain loops".to_owned()))
+    }
+
+    fn room_for_products(&self) -> Option<usize> {
+        self.libraries.then_some(0)
+    }
+
+    unsafe fn multiply(
+        &self,
+        product: &Product,
+        at: &Operands,
+        _: Region,
+    ) -> Result<bool, Failure> {
+        assert_eq!(at.bias % BIAS_ALIGNMENT, 0, "where cuBLASLt can read it");
+        // SAFETY: the caller answers for the operands.
+        let done = self.libraries && unsafe { reference::multiply(product, at) };
+        self.check();
+        Ok(done)
+    }
+
+    fn room_for(&self, convolution: &Convolution) -> Result<Option<usize>, Failure> {
+        Ok((self.libraries && convolution.dtype.is_float()).then_some(0))
+    }
+
+    unsafe fn convolve(
+        &self,
+        convolution: &Convolution,
+        at: &Sides,
+        _: Region,
+    ) -> Result<bool, Failure> {
+        let sides = [at.images, at.kernels, at.results];
+        assert_eq!(
+            sides.map(|side| side % SIDE_ALIGNMENT),
+            [0; 3],
+            "where cuDNN can read it"
+        );
+        // SAFETY: the caller answers for the sides.
+        let done = self.libraries && unsafe { reference::convolve(convolution, at) };
+        self.check();
+        Ok(done)
     }
 
     fn capture(

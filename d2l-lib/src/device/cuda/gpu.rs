@@ -4,11 +4,14 @@ use std::{
     collections::HashMap,
     ffi::c_void,
     marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
 };
 
 use super::{
     allocator::{Allocator, Figures, Region},
+    array::Array,
+    blas::{Operands, Product},
+    dnn::{Convolution, Sides},
     driver::{
         Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
     },
@@ -28,6 +31,10 @@ pub(crate) struct Gpu {
     waits: bool,
     modules: Mutex<HashMap<&'static str, Module>>,
     kernels: RwLock<HashMap<Kernel, Function>>,
+    /// The room in which the library for products works, if there is one.
+    room: OnceLock<Option<Region>>,
+    /// See [`room_for_columns`](Gpu::room_for_columns).
+    columns: OnceLock<usize>,
 }
 
 impl Packed {
@@ -107,6 +114,8 @@ impl Gpu {
             waits: std::env::var_os("D2L_CUDA_SYNC").is_some_and(|value| value == "1"),
             modules: Mutex::new(HashMap::new()),
             kernels: RwLock::new(HashMap::new()),
+            room: OnceLock::new(),
+            columns: OnceLock::new(),
         }
     }
 
@@ -282,6 +291,108 @@ impl Gpu {
         Ok(function)
     }
 
+    /// The libraries that it computes with.
+    pub(crate) fn libraries(&self) -> Vec<String> {
+        self.driver.libraries()
+    }
+
+    /// The room in which the library for products works, if there is one: its own as long as the
+    /// process lives. Where there is no memory for it the library must do without.
+    fn room_for_products(&self, operation: &'static str) -> Option<Region> {
+        let take = || {
+            let nothing = Region { at: 0, bytes: 0 };
+            match self.driver.room_for_products()? {
+                0 => Some(nothing),
+                // No recording's memory, for all share it.
+                bytes => self
+                    .allocator
+                    .take(&*self.driver, self.index, operation, bytes, None)
+                    .map_or(Some(nothing), Some),
+            }
+        };
+        *self.room.get_or_init(take)
+    }
+
+    /// Whether a library makes products of matrices here.
+    pub(crate) fn multiplies(&self) -> bool {
+        self.room_for_products("matmul").is_some()
+    }
+
+    /// Queues a product of matrices by a library; whether there is one that does this.
+    ///
+    /// # Safety
+    /// As for [`Driver::multiply`].
+    pub(crate) unsafe fn multiply(
+        &self,
+        operation: &'static str,
+        product: &Product,
+        at: &Operands,
+    ) -> Result<bool, CudaError> {
+        let Some(room) = self.room_for_products(operation) else { return Ok(false) };
+        // SAFETY: the caller answers for the operands; the room is nobody else's.
+        let done = unsafe { self.driver.multiply(product, at, room) };
+        self.queued(operation, done, || Operation::Multiply {
+            product: *product,
+            at: *at,
+            room,
+        })
+    }
+
+    /// Queues a convolution by a library; whether there is one that does this, and memory for the
+    /// room that it needs.
+    ///
+    /// # Safety
+    /// As for [`Driver::convolve`].
+    pub(crate) unsafe fn convolve(
+        &'static self,
+        operation: &'static str,
+        convolution: &Convolution,
+        at: &Sides,
+    ) -> Result<bool, CudaError> {
+        let bytes = self.told(operation, self.driver.room_for(convolution))?;
+        let Some(bytes) = bytes else { return Ok(false) };
+        let mut array = None;
+        if bytes > 0 {
+            array = match self.array(operation, DType::U8, bytes) {
+                Err(CudaError::OutOfMemory { .. }) => return Ok(false),
+                array => Some(array?),
+            };
+        }
+        let room = Region { at: array.as_ref().map_or(0, Array::address), bytes };
+        // SAFETY: the caller answers for the sides; the room goes back when all is queued.
+        let done = unsafe { self.driver.convolve(convolution, at, room) };
+        self.queued(operation, done, || Operation::Convolve {
+            convolution: *convolution,
+            at: *at,
+            room,
+        })
+    }
+
+    /// How many bytes of columns a convolution by our own kernels has in memory at once: 256 MB,
+    /// but at most a 64th of the memory.
+    pub(crate) fn room_for_columns(&self) -> usize {
+        const MOST: usize = 256 << 20;
+        let room = || self.driver.capacity().map_or(MOST, |c| MOST.min(c.total / 64));
+        *self.columns.get_or_init(room)
+    }
+
+    /// What a library said, once what it queued is done if that is to be waited for.
+    fn queued(
+        &self,
+        operation: &'static str,
+        done: Result<bool, Failure>,
+        note: impl FnOnce() -> Operation,
+    ) -> Result<bool, CudaError> {
+        let done = self.told(operation, done)?;
+        if done {
+            recording::note(self.index, note);
+        }
+        if done && self.waits {
+            self.told(operation, self.driver.synchronize())?;
+        }
+        Ok(done)
+    }
+
     /// Begins to record what this thread asks of the GPU. Its memory is of `pool`, where the same
     /// requests get the same blocks.
     pub(crate) fn begin_recording(&self, pool: usize) {
@@ -338,6 +449,14 @@ impl Gpu {
                 // recording.
                 unsafe { self.driver.launch(*function, *grid, &mut places) }
             }
+            Operation::Multiply { product, at, room } => {
+                // SAFETY: as above.
+                same(unsafe { self.driver.multiply(product, at, *room) })
+            }
+            Operation::Convolve { convolution, at, room } => {
+                // SAFETY: as above.
+                same(unsafe { self.driver.convolve(convolution, at, *room) })
+            }
             Operation::Copy { from, to, bytes } => self.driver.copy(*from, *to, *bytes),
             Operation::Zero { at, bytes } => self.driver.zero(*at, *bytes),
             Operation::Upload { bytes, to } => self.driver.upload(bytes, *to),
@@ -351,12 +470,22 @@ impl Gpu {
     }
 }
 
+/// What a library says that did the same before.
+fn same(done: Result<bool, Failure>) -> Result<(), Failure> {
+    match done? {
+        true => Ok(()),
+        false => {
+            Err(Failure::Other("a library does not do again what it did".to_owned()))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
-    use crate::device::cuda::{mock::Mock, program};
+    use crate::device::cuda::{Factor, Pass, mock::Mock, program};
 
     /// A GPU of which the test keeps the driver.
     fn mocked(total: usize) -> (&'static Gpu, Arc<Mock>) {
@@ -435,6 +564,133 @@ mod tests {
         let error = launch(gpu).unwrap_err().to_string();
         assert!(error.contains("arithmetic.cu(3): error"), "{error}");
         assert!(launch(gpu).is_ok());
+    }
+
+    /// A product of two matrices of 2 rows and columns.
+    fn multiply(gpu: &Gpu) -> Result<bool, CudaError> {
+        let factor = Factor::new([2, 2], [2, 1], 0).unwrap();
+        let product = Product {
+            dtype: DType::F32,
+            tf32: false,
+            sizes: [2; 3],
+            count: 1,
+            factors: [factor; 2],
+            bias: false,
+        };
+        let at = Operands { factors: [0; 2], bias: 0, out: 0 };
+        // SAFETY: the mock looks at no operand.
+        unsafe { gpu.multiply("matmul", &product, &at) }
+    }
+
+    /// A convolution of one image with one kernel.
+    fn convolve(gpu: &'static Gpu) -> Result<bool, CudaError> {
+        let convolution = Convolution {
+            pass: Pass::Forward,
+            dtype: DType::F32,
+            tf32: false,
+            images: [1, 1, 3, 3],
+            kernels: [1, 1, 2, 2],
+            places: [2, 2],
+            stride: [1, 1],
+            padding: [0, 0],
+        };
+        let at = Sides { images: 0, kernels: 0, results: 0 };
+        // SAFETY: the mock looks at no side.
+        unsafe { gpu.convolve("conv2d", &convolution, &at) }
+    }
+
+    fn with_libraries(total: usize, room: usize) -> (&'static Gpu, Arc<Mock>) {
+        let mock = Arc::new(Mock::with_libraries(total, room));
+        (Box::leak(Box::new(Gpu::new(3, mock.clone()))), mock)
+    }
+
+    #[test]
+    fn what_no_library_does_is_left_to_kernels() {
+        let (gpu, mock) = mocked(1 << 20);
+        assert!(!gpu.multiplies());
+        assert_eq!((multiply(gpu), convolve(gpu)), (Ok(false), Ok(false)));
+        assert_eq!(mock.used(), 0, "nobody needs room");
+        assert!(gpu.libraries().is_empty());
+    }
+
+    #[test]
+    fn libraries_get_room_products_always_the_same_one() {
+        let (gpu, mock) = with_libraries(1 << 20, 3000);
+        assert!(gpu.multiplies());
+        assert_eq!((multiply(gpu), multiply(gpu)), (Ok(true), Ok(true)));
+        let rooms = mock.products.lock().unwrap().clone();
+        assert!(rooms[0].bytes >= 3000 && rooms[0] == rooms[1]);
+        let in_use = gpu.figures().in_use;
+        assert_eq!(convolve(gpu), Ok(true));
+        let room = mock.convolutions.lock().unwrap()[0];
+        assert!(room.bytes == 3000 && room.at != rooms[0].at && room.at != 0);
+        assert_eq!(gpu.figures().in_use, in_use, "a convolution's room goes back");
+    }
+
+    #[test]
+    fn where_there_is_no_memory_for_room_products_do_without_and_kernels_convolve() {
+        let (gpu, mock) = with_libraries(1 << 20, 2 << 20);
+        assert_eq!(multiply(gpu), Ok(true));
+        assert_eq!(*mock.products.lock().unwrap(), [Region { at: 0, bytes: 0 }]);
+        assert_eq!(convolve(gpu), Ok(false));
+        assert!(mock.convolutions.lock().unwrap().is_empty());
+        assert!(gpu.array("add", DType::U8, 1 << 20).is_ok(), "all of it can be had");
+    }
+
+    #[test]
+    fn a_library_that_fails_is_told_by_the_operation() {
+        let (gpu, mock) = with_libraries(1 << 20, 512);
+        let failure = || Failure::Other("CUBLAS_STATUS_EXECUTION_FAILED".to_owned());
+        let text = "failed on cuda:3: CUBLAS_STATUS_EXECUTION_FAILED";
+        mock.fail("multiply", failure());
+        assert_eq!(multiply(gpu).unwrap_err().to_string(), format!("matmul {text}"));
+        for call in ["room_for", "convolve"] {
+            mock.fail(call, failure());
+            assert_eq!(convolve(gpu).unwrap_err().to_string(), format!("conv2d {text}"));
+        }
+        assert_eq!(
+            (multiply(gpu), convolve(gpu)),
+            (Ok(true), Ok(true)),
+            "the next ones work"
+        );
+    }
+
+    #[test]
+    fn what_libraries_do_is_recorded_and_done_again() {
+        let (gpu, mock) = with_libraries(1 << 20, 512);
+        gpu.begin_recording(7);
+        assert_eq!((multiply(gpu), convolve(gpu)), (Ok(true), Ok(true)));
+        let recorded = recording::end().unwrap().operations;
+        let kinds = matches!(
+            recorded[..],
+            [Operation::Multiply { .. }, Operation::Convolve { .. }]
+        );
+        assert!(kinds, "{recorded:?}");
+        let mut cells = Cells::default();
+        gpu.replay(&recorded, None, &mut cells).unwrap();
+        let (products, convolutions) = (
+            mock.products.lock().unwrap().clone(),
+            mock.convolutions.lock().unwrap().clone(),
+        );
+        assert!(products.len() == 2 && products[0] == products[1]);
+        assert!(convolutions.len() == 2 && convolutions[0] == convolutions[1]);
+        mock.fail("multiply", Failure::Other("CUBLAS_STATUS_INTERNAL_ERROR".to_owned()));
+        let error = gpu.replay(&recorded, None, &mut cells).unwrap_err().to_string();
+        assert_eq!(error, "replay failed on cuda:3: CUBLAS_STATUS_INTERNAL_ERROR");
+    }
+
+    #[test]
+    fn libraries_are_waited_for_only_if_asked() {
+        let mock = Arc::new(Mock::with_libraries(1 << 20, 0));
+        let gpu: &'static mut Gpu = Box::leak(Box::new(Gpu::new(0, mock.clone())));
+        gpu.waits = false;
+        multiply(gpu).unwrap();
+        assert_eq!(mock.synchronizations.load(Relaxed), 0);
+        gpu.waits = true;
+        let gpu: &'static Gpu = gpu;
+        multiply(gpu).unwrap();
+        convolve(gpu).unwrap();
+        assert_eq!(mock.synchronizations.load(Relaxed), 2);
     }
 
     #[test]

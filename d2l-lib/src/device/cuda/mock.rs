@@ -9,8 +9,13 @@ use std::{
     },
 };
 
-use super::driver::{
-    Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
+use super::{
+    allocator::Region,
+    blas::{Operands, Product},
+    dnn::{Convolution, Sides},
+    driver::{
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
+    },
 };
 
 pub(crate) struct Mock {
@@ -23,6 +28,11 @@ pub(crate) struct Mock {
     beside: Mutex<HashMap<usize, (Vec<u8>, Address)>>,
     pub(crate) launches: AtomicUsize,
     pub(crate) synchronizations: AtomicUsize,
+    /// How many bytes of room its libraries want, if it has libraries.
+    pub(crate) room: Option<usize>,
+    /// The room that each product and each convolution got.
+    pub(crate) products: Mutex<Vec<Region>>,
+    pub(crate) convolutions: Mutex<Vec<Region>>,
 }
 
 impl Mock {
@@ -35,7 +45,15 @@ impl Mock {
             beside: Mutex::new(HashMap::new()),
             launches: AtomicUsize::new(0),
             synchronizations: AtomicUsize::new(0),
+            room: None,
+            products: Mutex::default(),
+            convolutions: Mutex::default(),
         }
+    }
+
+    /// One with libraries that want so many bytes of room.
+    pub(crate) fn with_libraries(total: usize, room: usize) -> Mock {
+        Mock { room: Some(room), ..Mock::with_memory(total) }
     }
 
     /// Lets the next call of this name fail.
@@ -159,6 +177,41 @@ impl Driver for Mock {
         self.works("launch")?;
         self.launches.fetch_add(1, Relaxed);
         Ok(())
+    }
+
+    fn libraries(&self) -> Vec<String> {
+        Vec::from_iter(self.room.map(|_| "mock".to_owned()))
+    }
+
+    fn room_for_products(&self) -> Option<usize> {
+        self.room
+    }
+
+    unsafe fn multiply(
+        &self,
+        _: &Product,
+        _: &Operands,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.works("multiply")?;
+        self.products.lock().unwrap().push(room);
+        Ok(self.room.is_some())
+    }
+
+    fn room_for(&self, _: &Convolution) -> Result<Option<usize>, Failure> {
+        self.works("room_for")?;
+        Ok(self.room)
+    }
+
+    unsafe fn convolve(
+        &self,
+        _: &Convolution,
+        _: &Sides,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.works("convolve")?;
+        self.convolutions.lock().unwrap().push(room);
+        Ok(self.room.is_some())
     }
 
     fn capture(

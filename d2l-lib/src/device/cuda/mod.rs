@@ -3,6 +3,8 @@
 //!
 //! * [`driver`](Driver) is the boundary: a real GPU ([`nvidia`]), one made of the processor
 //!   ([`emulated`]), or one that fails on request.
+//! * [`blas`] and [`dnn`] describe products and convolutions, and let NVIDIA's libraries make
+//!   them where they are found ([`library`]).
 //! * [`gpu`] is what is above it: memory that is kept ([`allocator`]), kernels by name
 //!   ([`program`]).
 //! * [`array`] has elements, or what computes them when something needs them ([`chain`]).
@@ -13,20 +15,25 @@
 mod allocator;
 mod array;
 mod beside;
+mod blas;
 pub(crate) mod chain;
 mod collective;
+mod dnn;
 mod driver;
 mod emulated;
 mod error;
 mod gpu;
+mod library;
 #[cfg(test)]
 pub(crate) mod mock;
 mod nvidia;
 mod program;
 pub(crate) mod recording;
+mod reference;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod tf32;
 mod transfer;
 mod walk;
 
@@ -35,7 +42,9 @@ use std::sync::{Arc, OnceLock};
 pub use allocator::Figures;
 pub(crate) use array::Array;
 pub(crate) use beside::{Arriving, Room};
+pub(crate) use blas::{BIAS_ALIGNMENT, Factor, Operands, Product};
 pub(crate) use collective::{Places, has_nccl};
+pub(crate) use dnn::{Convolution, Pass, SIDE_ALIGNMENT, Sides};
 #[cfg(test)]
 pub(crate) use driver::Failure;
 pub(crate) use driver::{Graph, Grid, Program};
@@ -45,6 +54,7 @@ pub(crate) use program::{
     ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
     RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
 };
+pub use tf32::{allow_tf32, is_tf32_allowed};
 pub(crate) use walk::Walk;
 
 use super::Device;
@@ -77,7 +87,12 @@ pub(crate) fn gpu(index: usize) -> Result<&'static Gpu, CudaError> {
     };
     let opened = slot.get_or_init(|| {
         if is_emulated() {
-            return Ok(Gpu::new(index, Arc::new(emulated::Emulated::default())));
+            // Without libraries our own kernels do all, which tests want too.
+            let driver = match index == 0 && library::are_wanted() {
+                true => emulated::Emulated::with_libraries(),
+                false => emulated::Emulated::default(),
+            };
+            return Ok(Gpu::new(index, Arc::new(driver)));
         }
         let driver =
             nvidia::Nvidia::open(index).map_err(|f| f.of("opening the GPU", index))?;
@@ -147,6 +162,23 @@ impl Device {
         match self {
             Device::Cpu => Ok("cpu".to_owned()),
             Device::Cuda(index) => gpu(index).map(Gpu::name),
+        }
+    }
+
+    /// The libraries that the device computes with, and their versions: `cuBLASLt 13.1.0` makes
+    /// products of matrices, `cuDNN 9.15.0` convolutions. Where a GPU lacks one, and with
+    /// `D2L_CUDA_LIBRARIES=none` in the environment, kernels of this crate do it instead, which are
+    /// slower. The processor has none.
+    ///
+    /// ```
+    /// use d2l::prelude::*;
+    ///
+    /// assert!(Device::Cpu.libraries().is_empty());
+    /// ```
+    pub fn libraries(self) -> Vec<String> {
+        match self {
+            Device::Cpu => Vec::new(),
+            Device::Cuda(index) => gpu(index).map_or_else(|_| Vec::new(), Gpu::libraries),
         }
     }
 

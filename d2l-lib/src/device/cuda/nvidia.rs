@@ -3,6 +3,7 @@
 use std::{
     ffi::{CString, c_int, c_void},
     fs,
+    sync::OnceLock,
 };
 
 use cudarc::{
@@ -11,11 +12,14 @@ use cudarc::{
 };
 
 use super::{
+    allocator::Region,
+    blas::{Blas, Operands, Product},
+    dnn::{Convolution, Dnn, Sides},
     driver::{
         Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
     },
     error::CudaError,
-    program,
+    library, program,
     transfer::Transfers,
 };
 
@@ -30,6 +34,11 @@ pub(super) struct Nvidia {
     multiprocessors: u32,
     /// The name of its architecture: `sm_90`.
     architecture: String,
+    /// Whether its architecture is that of an H100 (`sm_90`) or a later one.
+    is_hopper: bool,
+    /// Libraries, each looked for when it is first needed.
+    blas: OnceLock<Option<Blas>>,
+    dnn: OnceLock<Option<Dnn>>,
 }
 
 // SAFETY: contexts and streams may be used from every thread; a thread that does makes the
@@ -104,7 +113,23 @@ impl Nvidia {
             name,
             multiprocessors: multiprocessors as u32,
             architecture: format!("sm_{major}{minor}"),
+            is_hopper: major >= 9,
+            blas: OnceLock::new(),
+            dnn: OnceLock::new(),
         })
+    }
+
+    /// The library for products, if it is here. The context must be that of this thread.
+    fn blas(&self) -> Option<&Blas> {
+        let open = || if library::are_wanted() { Blas::open() } else { None };
+        self.blas.get_or_init(open).as_ref()
+    }
+
+    /// The library for convolutions, if it is here. The context must be that of this thread.
+    fn dnn(&self) -> Option<&Dnn> {
+        let open =
+            || if library::are_wanted() { Dnn::open(self.stream.cast()) } else { None };
+        self.dnn.get_or_init(open).as_ref()
     }
 
     /// Makes the context that of this thread, as every call needs it.
@@ -228,6 +253,50 @@ impl Driver for Nvidia {
             )
         }
         .map_err(failure)
+    }
+
+    fn libraries(&self) -> Vec<String> {
+        if self.enter().is_err() {
+            return Vec::new();
+        }
+        let found = [self.blas().map(Blas::version), self.dnn().map(Dnn::version)];
+        found.into_iter().flatten().collect()
+    }
+
+    fn room_for_products(&self) -> Option<usize> {
+        self.enter().ok()?;
+        // What cuBLAS recommends.
+        let megabytes = if self.is_hopper { 32 } else { 4 };
+        self.blas().map(|_| megabytes << 20)
+    }
+
+    unsafe fn multiply(
+        &self,
+        product: &Product,
+        at: &Operands,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.enter()?;
+        let Some(blas) = self.blas() else { return Ok(false) };
+        // SAFETY: the stream is this context's; the caller answers for the rest.
+        unsafe { blas.multiply(product, at, room, self.stream.cast()) }
+    }
+
+    fn room_for(&self, convolution: &Convolution) -> Result<Option<usize>, Failure> {
+        self.enter()?;
+        self.dnn().map_or(Ok(None), |dnn| dnn.room(convolution))
+    }
+
+    unsafe fn convolve(
+        &self,
+        convolution: &Convolution,
+        at: &Sides,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.enter()?;
+        let Some(dnn) = self.dnn() else { return Ok(false) };
+        // SAFETY: the caller answers for the sides and the room.
+        unsafe { dnn.convolve(convolution, at, room) }
     }
 
     fn capture(

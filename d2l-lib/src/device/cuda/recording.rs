@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{
+    allocator::Region,
     array::Array,
+    blas::{Operands, Product},
+    dnn::{Convolution, Sides},
     driver::{Address, Function, Grid},
     error::CudaError,
 };
@@ -22,6 +25,8 @@ pub(crate) enum Operation {
     Copy { from: Address, to: Address, bytes: usize },
     Zero { at: Address, bytes: usize },
     Upload { bytes: Vec<u8>, to: Address },
+    Multiply { product: Product, at: Operands, room: Region },
+    Convolve { convolution: Convolution, at: Sides, room: Region },
 }
 
 /// The arguments of a kernel, one behind the other.

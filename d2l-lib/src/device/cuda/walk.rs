@@ -42,6 +42,15 @@ impl<const N: usize> Walk<N> {
         walk
     }
 
+    /// The step of layout `n` from element to element, if it is the same everywhere.
+    pub(crate) fn single_step(&self, n: usize) -> Option<i64> {
+        match self.ndim {
+            0 => Some(0),
+            1 => Some(self.step[n][0]),
+            _ => None,
+        }
+    }
+
     /// The step of layout `n` along the last axis.
     pub(crate) fn last_step(&self, n: usize) -> i64 {
         match self.ndim {

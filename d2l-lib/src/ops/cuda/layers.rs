@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The elements of `x` row after row on its GPU, and where the first one is.
-fn in_rows(x: &Tensor) -> Option<(Arc<Array>, u64)> {
+pub(super) fn in_rows(x: &Tensor) -> Option<(Arc<Array>, u64)> {
     let x = if x.is_contiguous() { x.detach() } else { copy(x)? };
     let elements = x.storage.on_gpu()?;
     let at = elements.address_of(x.layout.offset);
@@ -185,9 +185,9 @@ impl Sliding {
         Shape::new(&[n, c, self.places[0], self.places[1]])
     }
 
-    /// A kernel with these sizes that makes `out` of `from`.
+    /// A kernel with these sizes that makes `count` elements.
     #[track_caller]
-    fn run(
+    pub(super) fn run(
         &self,
         gpu: &Gpu,
         kernel: &'static str,
@@ -201,58 +201,6 @@ impl Sliding {
         let call = Call { program: WINDOW, kernel, dtype, sizes: self, places };
         // SAFETY: these are the arguments of the kernels in `window.cu`, for so many elements.
         unsafe { call.run(gpu, grid(gpu, count), None) };
-    }
-
-    /// What the window sees: columns `(c·kh·kw, n·oh·ow)` of the images `x`.
-    #[track_caller]
-    fn unfold(self, x: &Tensor) -> Option<Tensor> {
-        const NAME: &str = "unfold";
-        let gpu = place(NAME, &[x])?;
-        let (_elements, from) = in_rows(x)?;
-        let [n, c, _, _] = self.images;
-        let rows = c * self.kernel[0] * self.kernel[1];
-        let shape = Shape::new(&[rows, n * self.places[0] * self.places[1]]);
-        let out = done(gpu.array(NAME, x.dtype(), shape.numel()));
-        self.run(gpu, NAME, x.dtype(), &[from, out.address()], shape.numel());
-        let out = Tensor::of_array(out, shape);
-        Some(record(NAME, out, &[x], |tape, _| {
-            tape.edge(x, || move |g: &Tensor| self.fold(g).expect("on the GPU of `x`"));
-        }))
-    }
-
-    /// Adds columns back to where [`unfold`](Sliding::unfold) took them.
-    #[track_caller]
-    fn fold(self, columns: &Tensor) -> Option<Tensor> {
-        const NAME: &str = "fold";
-        let gpu = place(NAME, &[columns])?;
-        let (_elements, from) = in_rows(columns)?;
-        let shape = Shape::new(&self.images);
-        let out = done(gpu.array(NAME, columns.dtype(), shape.numel()));
-        self.run(gpu, NAME, columns.dtype(), &[from, out.address()], shape.numel());
-        Some(Tensor::of_array(out, shape))
-    }
-
-    /// The convolution of images with the kernels `weight`, `(o, c, kh, kw)`: a product of
-    /// matrices of what the window sees.
-    #[track_caller]
-    pub(crate) fn convolve(
-        self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-    ) -> Option<Tensor> {
-        place("conv2d", &[x, weight, bias.unwrap_or(x)])?;
-        let [n, c, _, _] = self.images;
-        let ([oh, ow], o) = (self.places, weight.shape()[0]);
-        let rows = c * self.kernel[0] * self.kernel[1];
-        let kernels = weight.reshape_to(Shape::new(&[o, rows]));
-        let out = kernels.matmul(&self.unfold(x)?);
-        let out =
-            out.reshape_to(Shape::new(&[o, n, oh, ow])).transpose(0, 1).contiguous();
-        Some(match bias {
-            Some(bias) => out + bias.reshape_to(Shape::new(&[o, 1, 1])),
-            None => out,
-        })
     }
 
     /// The means under the window.

@@ -3,6 +3,7 @@
 //! [`settle`] brings the result to where the operands are.
 
 mod attention;
+mod convolution;
 mod elementwise;
 mod layers;
 mod matmul;

@@ -27,7 +27,10 @@ __device__ void product(const Matrices &p, const Walk<2> &batch, const T *a, con
             right[threadIdx.y][threadIdx.x] =
                 j < p.k && column < p.n ? b[at[1] + j * p.b_row + column * p.b_column] : T(0);
             __syncthreads();
-            for (int l = 0; l < TILE; ++l) sum += left[threadIdx.y][l] * right[l][threadIdx.x];
+            // Sums of sums lose fewer digits than one long sum.
+            T part = 0;
+            for (int l = 0; l < TILE; ++l) part += left[threadIdx.y][l] * right[l][threadIdx.x];
+            sum += part;
             __syncthreads();
         }
         if (row < p.m && column < p.n) out[(number * p.m + row) * p.n + column] = sum;
