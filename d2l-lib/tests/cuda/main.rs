@@ -228,6 +228,21 @@ fn comparisons_and_types() {
 }
 
 #[test]
+fn matrices_are_turned() {
+    for shape in [[2, 2], [33, 65], [64, 7], [1, 40], [100, 31]] {
+        let n = shape[0] * shape[1];
+        for dtype in [DType::F32, DType::F64, DType::BF16, DType::U8, DType::I64] {
+            let x = (numbers(&[3 * n], 0.2) * 50.0 + 100.0).to_dtype(dtype);
+            let one = x.i(n..2 * n).reshape(shape);
+            agree("transpose", &[&one], |x| x[0].t().contiguous());
+            let many = x.reshape([3, shape[0], shape[1]]);
+            agree("transpose", &[&many], |x| x[0].transpose(1, 2).contiguous());
+            agree("permute", &[&many], |x| x[0].permute([2, 1, 0]).contiguous());
+        }
+    }
+}
+
+#[test]
 fn views_and_writes_in_place() {
     let x = numbers(&[4, 6], 0.2);
     agree("reshape", &[&x], |x| x[0].t().reshape([3, 8]) * 2.0);

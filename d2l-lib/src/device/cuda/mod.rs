@@ -52,7 +52,7 @@ pub use error::CudaError;
 pub(crate) use gpu::{Arguments, Gpu, Kernel};
 pub(crate) use program::{
     ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
-    RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, WINDOW,
+    RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, TRANSPOSE, WINDOW,
 };
 pub use tf32::{allow_tf32, is_tf32_allowed};
 pub(crate) use walk::Walk;

@@ -41,6 +41,7 @@ programs! {
     CONVERT: "elementwise.cuh", "convert.cu";
     REDUCE: "reduce.cu";
     SOFTMAX: "softmax.cu";
+    TRANSPOSE: "transpose.cu";
     MATMUL: "matmul.cu";
     GATHER: "gather.cu";
     NORMALIZE: "normalize.cu";

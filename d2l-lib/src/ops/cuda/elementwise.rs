@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::{Walk, done, flat, grid, place_of_any};
 use crate::{
     device::cuda::{
-        ARITHMETIC, Arguments, Array, COMPARE, CONVERT, CudaError, Gpu, Kernel, MAP,
-        Program, SLOPE,
+        ARITHMETIC, Arguments, Array, COMPARE, CONVERT, CudaError, Gpu, Grid, Kernel,
+        MAP, Program, SLOPE, TRANSPOSE,
         chain::{self, Expression, Operand, Place, is_float_of_chains},
     },
     dtype::{DType, Element, with_dtype},
-    layout::Layout,
+    layout::{Layout, Rows},
     shape::Shape,
     tensor::Tensor,
 };
@@ -285,7 +285,44 @@ pub(crate) fn cast(x: &Tensor, dtype: DType) -> Option<Tensor> {
 /// The elements, row after row, in storage of their own.
 #[track_caller]
 pub(crate) fn copy(x: &Tensor) -> Option<Tensor> {
-    cast(x, x.dtype())
+    match Rows::new([&x.layout]).as_transposed() {
+        Some([_, rows, columns]) if rows.min(columns) > 1 && x.numel() > 0 => {
+            transposed(x)
+        }
+        _ => cast(x, x.dtype()),
+    }
+}
+
+/// [`copy`] of matrices that lie transposed, one behind the other.
+#[track_caller]
+fn transposed(x: &Tensor) -> Option<Tensor> {
+    const NAME: &str = "copy";
+    let gpu = place_of_any(NAME, &[x])?;
+    let sizes = Rows::new([&x.layout]).as_transposed()?;
+    let elements = x.storage.on_gpu()?;
+    let out = room(gpu, NAME, x.dtype(), x.layout.shape);
+    let (from, to) = (elements.address_of(x.layout.offset), out.address());
+    let [count, rows, columns] = sizes.map(|n| n as i64);
+    let arguments = Arguments::new().with(&count).with(&rows).with(&columns);
+    let arguments = arguments.with(&from).with(&to);
+    const SIDE: usize = 32;
+    let squares = sizes[0] * sizes[1].div_ceil(SIDE) * sizes[2].div_ceil(SIDE);
+    let grid = Grid {
+        blocks: [squares.min(4 * gpu.blocks() as usize) as u32, 1, 1],
+        threads: [SIDE as u32, 8, 1],
+        shared: 0,
+    };
+    let name = match x.dtype().size() {
+        1 => "transpose_1",
+        2 => "transpose_2",
+        4 => "transpose_4",
+        _ => "transpose_8",
+    };
+    let kernel = Kernel { name, types: (None, None) };
+    // SAFETY: these are the kernel's arguments; as many elements lie in both.
+    let launched = unsafe { gpu.launch(TRANSPOSE, kernel, grid, arguments) };
+    done(launched);
+    Some(Tensor::of_array(out, x.layout.shape))
 }
 
 /// Takes over the elements of `source`, of the same type, which broadcasts and may be on another
