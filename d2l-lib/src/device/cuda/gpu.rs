@@ -185,7 +185,7 @@ impl Gpu {
                     bytes: bytes.to_vec(),
                     to,
                 });
-                self.told(operation, self.driver.upload(bytes, to))
+                self.fill(operation, bytes, to)
             }
         }
     }
@@ -206,7 +206,7 @@ impl Gpu {
         from: Address,
         to: &mut [u8],
     ) -> Result<(), CudaError> {
-        recording::hinder(&format!("{operation}: elements come to main memory"));
+        recording::hinder(format_args!("{operation}: elements come to main memory"));
         self.told(operation, self.driver.download(from, to))
     }
 
@@ -262,15 +262,11 @@ impl Gpu {
         // SAFETY: the caller answers for the arguments.
         let launched =
             unsafe { self.driver.launch(function, grid, &mut arguments.places) };
-        self.told(kernel.name, launched)?;
-        recording::note(self.index, || {
+        let note = || {
             let arguments = Packed::of(&arguments);
             Operation::Launch { function, grid, arguments }
-        });
-        if self.waits {
-            self.told(kernel.name, self.driver.synchronize())?;
-        }
-        Ok(())
+        };
+        self.queued(kernel.name, launched.map(|()| true), note).map(drop)
     }
 
     #[cold]
@@ -376,7 +372,7 @@ impl Gpu {
         *self.columns.get_or_init(room)
     }
 
-    /// What a library said, once what it queued is done if that is to be waited for.
+    /// Whether something was queued, which is noted then; once it is done if that is to be waited for.
     fn queued(
         &self,
         operation: &'static str,
@@ -423,7 +419,7 @@ impl Gpu {
         cells: &mut Cells,
     ) -> Result<(), CudaError> {
         for (bytes, at) in cells.advance() {
-            self.told(REPLAY, self.driver.upload(bytes, at))?;
+            self.fill(REPLAY, bytes, at)?;
         }
         let done = match graph {
             Some(graph) => self.driver.replay(graph),

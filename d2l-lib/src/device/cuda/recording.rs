@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -166,7 +167,7 @@ pub(super) fn note(gpu: usize, operation: impl FnOnce() -> Operation) {
             if recorder.gpu == gpu {
                 recorder.recording.operations.push(operation());
             } else {
-                recorder.hinder(&format!("it works on cuda:{gpu} too"));
+                recorder.hinder(format_args!("it works on cuda:{gpu} too"));
             }
         });
     }
@@ -191,13 +192,13 @@ pub(super) fn add_cells(array: Array) {
 }
 
 /// Notes that something is done that cannot be done again without the program.
-pub(crate) fn hinder(why: &str) {
+pub(crate) fn hinder(why: impl fmt::Display) {
     with(|recorder| recorder.hinder(why));
 }
 
 impl Recorder {
-    fn hinder(&mut self, why: &str) {
-        self.recording.obstacle.get_or_insert_with(|| why.to_owned());
+    fn hinder(&mut self, why: impl fmt::Display) {
+        self.recording.obstacle.get_or_insert_with(|| why.to_string());
     }
 }
 
