@@ -5,6 +5,7 @@ mod session;
 
 use kernel::engine::{Backend, CellError, ErrorKind, PreludeCrate};
 use session::Session;
+use std::path::Path;
 
 /// Runs a cell that kills its process; it must be said how, and the variables kept.
 #[track_caller]
@@ -257,13 +258,35 @@ fn a_cell_that_waits_for_input_is_stopped() {
     assert_eq!(s.ok("v"), "[7]");
 }
 
+/// A crate for a prelude in a folder of its own.
+fn crate_in(home: &Path, name: &str, code: &str) -> PreludeCrate {
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n"
+    );
+    std::fs::create_dir_all(home.join("src")).unwrap();
+    std::fs::write(home.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(home.join("src/lib.rs"), code).unwrap();
+    let import = format!("use {name}::*;");
+    PreludeCrate { name: name.into(), source: home.to_owned(), import }
+}
+
+#[test]
+fn crates_of_one_name_are_not_taken_for_each_other() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let twins = [0, 1].map(|i| {
+        crate_in(homes[i].path(), "twin", &format!("pub fn own() -> u8 {{ {i} }}"))
+    });
+    let own = |i: usize| Session::with(Some(twins[i].clone()), Backend::Auto).ok("own()");
+    assert_eq!([own(0), own(1)], ["0", "1"]);
+    // Now it is to be built again, and Cargo has nothing to do.
+    std::fs::write(homes[0].path().join("src/notes.txt"), "No code.").unwrap();
+    assert_eq!(own(0), "0");
+}
+
 /// A crate whose operations look at the flag, as `d2l`'s do.
 #[test]
 fn a_loop_of_the_prelude_s_operations_is_stopped_where_it_is() {
     let home = tempfile::tempdir().unwrap();
-    let manifest = "[package]\nname = \"ops\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
-    std::fs::write(home.path().join("Cargo.toml"), manifest).unwrap();
-    std::fs::create_dir(home.path().join("src")).unwrap();
     let code = "use std::sync::atomic::{AtomicBool, Ordering};
 #[unsafe(no_mangle)]
 pub static D2L_INTERRUPT: AtomicBool = AtomicBool::new(false);
@@ -271,12 +294,7 @@ pub fn step(x: &mut u64) {
     if D2L_INTERRUPT.swap(false, Ordering::Relaxed) { std::panic::panic_any(\"interrupted\") }
     *x += 1;
 }";
-    std::fs::write(home.path().join("src/lib.rs"), code).unwrap();
-    let prelude = PreludeCrate {
-        name: "ops".into(),
-        source: home.path().to_owned(),
-        import: "use ops::*;".into(),
-    };
+    let prelude = crate_in(home.path(), "ops", code);
     let mut s = Session::with(Some(prelude), Backend::Auto);
     s.ok("let mut x = 0_u64; let v = vec![7];");
     let error =

@@ -2,6 +2,7 @@
 //! version, in a folder shared by all sessions.
 
 use crate::engine::{EngineConfig, EngineError, PreludeCrate};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -156,14 +157,25 @@ fn prepare_prelude(
     let library = format!("lib{}{}", prelude.name, std::env::consts::DLL_SUFFIX);
     if !folder.join(&library).is_file() {
         progress(format!("compiling the crate {}", prelude.name));
-        build_folder(&folder, |fresh| build_prelude(prelude, cache, sysroot, fresh))?;
+        let target = cache.join("target");
+        std::fs::create_dir_all(&target)?;
+        // The name of a dylib says nothing of its source: crates of one name, from here and from
+        // elsewhere, overwrite each other's. So one at a time is built, and from its source.
+        let alone = File::create(target.join("prelude.lock"))?;
+        alone.lock()?;
+        if !folder.join(&library).is_file() {
+            let _ = std::fs::remove_file(target.join("release/deps").join(&library));
+            build_folder(&folder, |fresh| {
+                build_prelude(prelude, &target, sysroot, fresh)
+            })?;
+        }
     }
     Ok((folder.join(library), folder))
 }
 
 fn build_prelude(
     prelude: &PreludeCrate,
-    cache: &Path,
+    target: &Path,
     sysroot: &Path,
     fresh: &Path,
 ) -> Result<(), EngineError> {
@@ -176,7 +188,7 @@ fn build_prelude(
         .arg("--manifest-path")
         .arg(prelude.source.join("Cargo.toml"))
         .arg("--target-dir")
-        .arg(cache.join("target"))
+        .arg(target)
         .args([
             "--lib",
             "--release",
