@@ -109,10 +109,14 @@ impl<'a> Replay<'a> {
     /// assert_eq!(work.run().to_vec(), [2.0; 3]);
     /// ```
     pub fn new(device: Device, work: impl FnMut() -> Tensor + 'a) -> Replay<'a> {
+        Replay::of(device, Box::new(work))
+    }
+
+    fn of(device: Device, work: Box<dyn FnMut() -> Tensor + 'a>) -> Replay<'a> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         Replay {
             device,
-            work: Box::new(work),
+            work,
             state: State::Watching(Vec::new(), 0),
             result: None,
             pool: NUMBER.fetch_add(1, Relaxed),

@@ -41,7 +41,11 @@ impl DataLoader {
     /// ```
     #[track_caller]
     pub fn new(tensors: impl Into<Batch>, batch_size: usize) -> DataLoader {
-        let Batch(tensors) = tensors.into();
+        DataLoader::of(tensors.into(), batch_size)
+    }
+
+    #[track_caller]
+    fn of(Batch(tensors): Batch, batch_size: usize) -> DataLoader {
         assert!(batch_size > 0, "DataLoader: batches of 0 examples never end");
         assert!(!tensors.is_empty(), "DataLoader: there must be at least one tensor");
         for tensor in &tensors {

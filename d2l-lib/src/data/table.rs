@@ -128,7 +128,10 @@ impl Table {
     /// # Ok::<(), d2l::FileError>(())
     /// ```
     pub fn read_csv(path: impl AsRef<Path>) -> Result<Table, FileError> {
-        let path = path.as_ref();
+        Table::read(path.as_ref())
+    }
+
+    fn read(path: &Path) -> Result<Table, FileError> {
         let bytes = std::fs::read(path).map_err(FileError::io(path))?;
         Table::from_bytes(&path.display().to_string(), &bytes, b',')
     }
@@ -213,7 +216,12 @@ impl Table {
     /// ```
     #[track_caller]
     pub fn with(&self, name: &str, column: impl Into<Column>) -> Table {
-        let (mut columns, column) = (self.columns.clone(), column.into());
+        self.with_column(name, column.into())
+    }
+
+    #[track_caller]
+    fn with_column(&self, name: &str, column: Column) -> Table {
+        let mut columns = self.columns.clone();
         match columns.iter_mut().find(|(own, _)| own == name) {
             Some((_, own)) => *own = column,
             None => columns.push((name.to_owned(), column)),

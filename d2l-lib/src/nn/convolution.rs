@@ -77,11 +77,15 @@ impl Conv2d {
     /// assert_eq!(layer.weight.shape(), [4, 2, 3, 3]);
     /// ```
     pub fn lazy(num_outputs: usize, kernel: impl Into<Pair>) -> Conv2d {
+        Conv2d::of(num_outputs, kernel.into())
+    }
+
+    fn of(num_outputs: usize, kernel: Pair) -> Conv2d {
         Conv2d {
             weight: Parameter::lazy(),
             bias: Some(Parameter::lazy()),
             num_outputs,
-            kernel: kernel.into(),
+            kernel,
             stride: Pair([1, 1]),
             padding: Pair([0, 0]),
         }
@@ -217,11 +221,15 @@ impl ConvTranspose2d {
     /// assert_eq!(layer.weight.shape(), [2, 4, 3, 3]);
     /// ```
     pub fn lazy(num_outputs: usize, kernel: impl Into<Pair>) -> ConvTranspose2d {
+        ConvTranspose2d::of(num_outputs, kernel.into())
+    }
+
+    fn of(num_outputs: usize, kernel: Pair) -> ConvTranspose2d {
         ConvTranspose2d {
             weight: Parameter::lazy(),
             bias: Some(Parameter::lazy()),
             num_outputs,
-            kernel: kernel.into(),
+            kernel,
             stride: Pair([1, 1]),
             padding: Pair([0, 0]),
         }

@@ -27,6 +27,11 @@ use crate::{FileError, Tensor};
 /// ```
 #[track_caller]
 pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<(), FileError> {
+    save_to(module, path.as_ref())
+}
+
+#[track_caller]
+fn save_to(module: &dyn Module, path: &Path) -> Result<(), FileError> {
     let state = module.state();
     let mut named = Vec::new();
     for (name, parameter) in state.iter() {
@@ -55,7 +60,10 @@ pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<(), FileError
 /// # Ok::<(), d2l::FileError>(())
 /// ```
 pub fn load(module: &dyn Module, path: impl AsRef<Path>) -> Result<(), FileError> {
-    let path = path.as_ref();
+    load_from(module, path.as_ref())
+}
+
+fn load_from(module: &dyn Module, path: &Path) -> Result<(), FileError> {
     let found = Tensor::load_named(path)?;
     let wrong = |problem: String| FileError::format(&path.display().to_string(), problem);
     let state = module.state();

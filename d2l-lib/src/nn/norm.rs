@@ -187,7 +187,11 @@ impl LayerNorm {
     /// ```
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> LayerNorm {
-        let shape = shape.into();
+        LayerNorm::of(shape.into())
+    }
+
+    #[track_caller]
+    fn of(shape: Shape) -> LayerNorm {
         LayerNorm {
             weight: Parameter::new(Tensor::ones(shape)),
             bias: Parameter::new(Tensor::zeros(shape)),

@@ -140,8 +140,12 @@ impl Parameter {
         if let Some(value) = self.0.value.get() {
             return value;
         }
+        self.init(make())
+    }
+
+    #[track_caller]
+    fn init(&self, value: Tensor) -> &Tensor {
         let wanted = *self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = make();
         // A leaf stays the leaf that the caller knows.
         let keeps = value.device() == wanted || wanted == Device::home();
         let value = if keeps { value } else { value.detach().to_device(wanted) };

@@ -65,13 +65,14 @@ impl DataParallel {
         devices: &[Device],
         mut make: impl FnMut() -> M,
     ) -> DataParallel {
+        DataParallel::of(devices, &mut || Box::new(make()))
+    }
+
+    #[track_caller]
+    fn of(devices: &[Device], make: &mut dyn FnMut() -> Box<dyn Module>) -> DataParallel {
         assert!(!devices.is_empty(), "DataParallel: there is no device");
-        let mut replicas: Vec<Box<dyn Module>> = vec![Box::new(make())];
-        random::undisturbed(|| {
-            replicas.extend(
-                devices[1..].iter().map(|_| -> Box<dyn Module> { Box::new(make()) }),
-            );
-        });
+        let mut replicas = vec![make()];
+        random::undisturbed(|| replicas.extend(devices[1..].iter().map(|_| make())));
         let names = |module: &dyn Module| format!("{:?}", module.state().names());
         for (replica, &device) in replicas.iter().zip(devices) {
             let (first, own) = (names(&*replicas[0]), names(&**replica));

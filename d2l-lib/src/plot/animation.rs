@@ -51,7 +51,11 @@ impl Animation {
     /// ```
     #[track_caller]
     pub fn new(frames: impl IntoIterator<Item = Figure>) -> Animation {
-        let frames: Vec<Figure> = frames.into_iter().collect();
+        Animation::of(frames.into_iter().collect())
+    }
+
+    #[track_caller]
+    fn of(frames: Vec<Figure>) -> Animation {
         assert!(!frames.is_empty(), "Animation::new: no frames");
         let kinds = frames.iter().map(Figure::kind).collect::<Vec<_>>();
         let same = kinds.windows(2).all(|pair| pair[0] == pair[1]);

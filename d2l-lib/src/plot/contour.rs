@@ -79,8 +79,12 @@ impl Figure {
     /// assert!(plane.levels([0.25, 1.5]).to_svg().contains(">0.25<"));
     /// ```
     #[track_caller]
-    pub fn levels(mut self, levels: impl Into<Values>) -> Figure {
-        let chosen = levels.into().0;
+    pub fn levels(self, levels: impl Into<Values>) -> Figure {
+        self.chosen_levels(levels.into().0)
+    }
+
+    #[track_caller]
+    fn chosen_levels(mut self, chosen: Vec<f64>) -> Figure {
         let rise = chosen.windows(2).all(|pair| pair[0] < pair[1]);
         let fine = rise && !chosen.is_empty() && chosen.iter().all(|l| l.is_finite());
         assert!(fine, "Figure::levels: {chosen:?} do not rise");

@@ -146,7 +146,11 @@ impl Figure {
         columns: usize,
         figures: impl IntoIterator<Item = Figure>,
     ) -> Figure {
-        let figures: Vec<Figure> = figures.into_iter().collect();
+        Figure::of_panels(rows, columns, figures.into_iter().collect())
+    }
+
+    #[track_caller]
+    fn of_panels(rows: usize, columns: usize, figures: Vec<Figure>) -> Figure {
         assert!(
             rows * columns > 0 && figures.len() <= rows * columns,
             "Figure::grid: {} figures do not fit into {rows} × {columns}",
@@ -422,19 +426,23 @@ impl Figure {
     /// ```
     #[track_caller]
     pub fn bar<S: AsRef<str>>(
-        mut self,
+        self,
         categories: &[S],
         heights: impl Into<Values>,
     ) -> Figure {
-        let heights = heights.into().0;
+        let categories = categories.iter().map(|c| c.as_ref().to_string()).collect();
+        self.bars(categories, heights.into().0)
+    }
+
+    #[track_caller]
+    fn bars(mut self, categories: Vec<String>, heights: Vec<f64>) -> Figure {
         assert!(
             categories.len() == heights.len(),
             "Figure::bar: {} categories but {} heights",
             categories.len(),
             heights.len()
         );
-        self.categories =
-            Some(categories.iter().map(|c| c.as_ref().to_string()).collect());
+        self.categories = Some(categories);
         self.with("bar", Shape::Bars { heights })
     }
 
@@ -474,7 +482,10 @@ impl Figure {
     /// assert_eq!(figure.to_string(), "Figure(picture, 2 × 3 pixels)");
     /// ```
     pub fn image(self, matrix: impl Into<Matrix>) -> Figure {
-        let Matrix { rows, columns, values } = matrix.into();
+        self.gray(matrix.into())
+    }
+
+    fn gray(self, Matrix { rows, columns, values }: Matrix) -> Figure {
         let [low, high] = finite_range(&values);
         let gray = |v: &f64| Colormap::Grays.at((v - low) / (high - low));
         let pixels = values.iter().map(gray).collect();
@@ -499,7 +510,11 @@ impl Figure {
         columns: usize,
         values: impl Into<Values>,
     ) -> Figure {
-        let values = values.into().0;
+        self.colored(rows, columns, &values.into().0)
+    }
+
+    #[track_caller]
+    fn colored(self, rows: usize, columns: usize, values: &[f64]) -> Figure {
         assert!(
             values.len() == rows * columns * 3,
             "Figure::image_rgb: {} values do not fill {rows} × {columns} × 3",
@@ -542,17 +557,20 @@ impl Figure {
     /// assert!(curves.legend(["up", "down"]).to_svg().contains(">down<"));
     /// ```
     #[track_caller]
-    pub fn legend<S: AsRef<str>>(
-        mut self,
-        labels: impl IntoIterator<Item = S>,
-    ) -> Figure {
+    pub fn legend<S: AsRef<str>>(self, labels: impl IntoIterator<Item = S>) -> Figure {
+        let labels = labels.into_iter().map(|label| label.as_ref().to_string());
+        self.labelled(labels.collect())
+    }
+
+    #[track_caller]
+    fn labelled(mut self, labels: Vec<String>) -> Figure {
         for (index, label) in labels.into_iter().enumerate() {
             assert!(
                 index < self.series.len(),
                 "Figure::legend: more than {} labels",
                 self.series.len()
             );
-            self.series[index].label = Some(label.as_ref().to_string());
+            self.series[index].label = Some(label);
         }
         self
     }

@@ -34,7 +34,12 @@ impl Figure {
         u: impl Into<Values>,
         v: impl Into<Values>,
     ) -> Figure {
-        let (x, y, u, v) = (x.into().0, y.into().0, u.into().0, v.into().0);
+        self.arrows([x.into(), y.into(), u.into(), v.into()])
+    }
+
+    #[track_caller]
+    fn arrows(self, [x, y, u, v]: [Values; 4]) -> Figure {
+        let (x, y, u, v) = (x.0, y.0, u.0, v.0);
         let (x, y) = match u.len() {
             n if n == x.len() && n == y.len() => (x, y),
             n if n == x.len() * y.len() => {

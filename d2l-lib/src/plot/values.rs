@@ -33,7 +33,11 @@ impl Matrix {
     /// If there are not `rows × columns` values.
     #[track_caller]
     pub fn new(rows: usize, columns: usize, values: impl Into<Values>) -> Matrix {
-        let values = values.into().0;
+        Matrix::of(rows, columns, values.into().0)
+    }
+
+    #[track_caller]
+    fn of(rows: usize, columns: usize, values: Vec<f64>) -> Matrix {
         assert!(
             values.len() == rows * columns,
             "Matrix::new: {} values do not fill {rows} × {columns}",

@@ -231,6 +231,49 @@ fn div(a: &Tensor, b: Value) -> Tensor {
     })
 }
 
+#[track_caller]
+fn pow(base: &Tensor, exponent: Value) -> Tensor {
+    // A square is by far the most frequent power, and exact as a product.
+    if matches!(exponent, Value::Float(2.0) | Value::Int(2)) && base.dtype().is_float() {
+        return mul(base, base.into());
+    }
+    let (a, b, shape) = meet("pow", base, exponent, number);
+    assert!(
+        b.dtype() != DType::I64 || b.numel() == 0 || b.min().item() >= 0.0,
+        "pow: integers have no negative powers; convert to a float type"
+    );
+    let out =
+        with_number!(a.dtype(), T => zip::<T, T>("pow", &a, &b, shape, T::to_power));
+    record("pow", out, &[&*a, &b], |tape, out| {
+        edge!(tape, a, [a, b], |g| {
+            let slope = &b * a.pow(&b - 1);
+            g * Tensor::where_(&b.eq(0), 0.0, slope)
+        });
+        edge!(tape, b, [a, b, out], |g| {
+            // 0 to a power is 0 beside the power too, where the logarithm is infinite.
+            let slope = &out * a.ln();
+            let rest = Tensor::where_(&b.ge(0), 0.0, &slope);
+            g * Tensor::where_(&a.eq(0), rest, slope)
+        });
+    })
+}
+
+#[track_caller]
+fn maximum(a: &Tensor, b: Value) -> Tensor {
+    let (a, b, shape) = meet("maximum", a, b, number);
+    let out =
+        with_number!(a.dtype(), T => zip::<T, T>("maximum", &a, &b, shape, T::greater));
+    chosen("maximum", out, &a, &b)
+}
+
+#[track_caller]
+fn minimum(a: &Tensor, b: Value) -> Tensor {
+    let (a, b, shape) = meet("minimum", a, b, number);
+    let out =
+        with_number!(a.dtype(), T => zip::<T, T>("minimum", &a, &b, shape, T::smaller));
+    chosen("minimum", out, &a, &b)
+}
+
 impl Tensor {
     /// Every element to the power of `exponent`, a number or a tensor; both broadcast.
     ///
@@ -245,32 +288,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn pow<'a>(&'a self, exponent: impl Into<Value<'a>>) -> Tensor {
-        let exponent = exponent.into();
-        // A square is by far the most frequent power, and exact as a product.
-        if matches!(exponent, Value::Float(2.0) | Value::Int(2))
-            && self.dtype().is_float()
-        {
-            return mul(self, self.into());
-        }
-        let (a, b, shape) = meet("pow", self, exponent, number);
-        assert!(
-            b.dtype() != DType::I64 || b.numel() == 0 || b.min().item() >= 0.0,
-            "pow: integers have no negative powers; convert to a float type"
-        );
-        let out =
-            with_number!(a.dtype(), T => zip::<T, T>("pow", &a, &b, shape, T::to_power));
-        record("pow", out, &[&*a, &b], |tape, out| {
-            edge!(tape, a, [a, b], |g| {
-                let slope = &b * a.pow(&b - 1);
-                g * Tensor::where_(&b.eq(0), 0.0, slope)
-            });
-            edge!(tape, b, [a, b, out], |g| {
-                // 0 to a power is 0 beside the power too, where the logarithm is infinite.
-                let slope = &out * a.ln();
-                let rest = Tensor::where_(&b.ge(0), 0.0, &slope);
-                g * Tensor::where_(&a.eq(0), rest, slope)
-            });
-        })
+        pow(self, exponent.into())
     }
 
     /// The greater of every two elements; NaN if one is. Both broadcast; equal elements share
@@ -286,9 +304,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn maximum<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
-        let (a, b, shape) = meet("maximum", self, other.into(), number);
-        let out = with_number!(a.dtype(), T => zip::<T, T>("maximum", &a, &b, shape, T::greater));
-        chosen("maximum", out, &a, &b)
+        maximum(self, other.into())
     }
 
     /// The smaller of every two elements; NaN if one is. Both broadcast; equal elements share
@@ -304,9 +320,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn minimum<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
-        let (a, b, shape) = meet("minimum", self, other.into(), number);
-        let out = with_number!(a.dtype(), T => zip::<T, T>("minimum", &a, &b, shape, T::smaller));
-        chosen("minimum", out, &a, &b)
+        minimum(self, other.into())
     }
 
     /// Elements of `a` where `condition` is true, else of `b`; all three broadcast to the shape
@@ -327,16 +341,21 @@ impl Tensor {
         a: impl Into<Value<'a>>,
         b: impl Into<Value<'a>>,
     ) -> Tensor {
-        let (a, b) = match (a.into(), b.into()) {
-            (Value::Tensor(a), b) => (a, b),
-            (a, Value::Tensor(b)) => (number_for(a, &b), Value::Tensor(b)),
-            (a, b) => {
-                let dtype = a.natural_dtype();
-                (a.into_dtype(dtype), b)
-            }
-        };
-        where_(condition, &a, b)
+        choose_by(condition, a.into(), b.into())
     }
+}
+
+#[track_caller]
+fn choose_by(condition: &Tensor, a: Value, b: Value) -> Tensor {
+    let (a, b) = match (a, b) {
+        (Value::Tensor(a), b) => (a, b),
+        (a, Value::Tensor(b)) => (number_for(a, &b), Value::Tensor(b)),
+        (a, b) => {
+            let dtype = a.natural_dtype();
+            (a.into_dtype(dtype), b)
+        }
+    };
+    where_(condition, &a, b)
 }
 
 #[track_caller]

@@ -9,12 +9,20 @@ macro_rules! comparisons {
             $(#[$doc])*
             #[track_caller]
             pub fn $name<'a>(&'a self, other: impl Into<Value<'a>>) -> Tensor {
-                let (a, b, shape) = meet(stringify!($name), self, other.into(), |dtype| dtype);
+                $name(self, other.into())
+            }
+        )*}
+
+        // Not generic, so that what a comparison needs is compiled here and not in every cell.
+        $(
+            #[track_caller]
+            fn $name(a: &Tensor, b: Value) -> Tensor {
+                let (a, b, shape) = meet(stringify!($name), a, b, |dtype| dtype);
                 with_wide!(a.dtype(), T => {
                     zip::<T, bool>(stringify!($name), &a, &b, shape, |a, b| a $operator b)
                 })
             }
-        )*}
+        )*
     };
 }
 

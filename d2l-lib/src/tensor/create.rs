@@ -234,7 +234,11 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn normal(mean: f64, std: f64, shape: impl Into<Shape>) -> Tensor {
-        let shape = shape.into();
+        Tensor::normal_in(mean, std, shape.into())
+    }
+
+    #[track_caller]
+    fn normal_in(mean: f64, std: f64, shape: Shape) -> Tensor {
         if let Some(out) = cuda::draw(Device::home(), shape, Draw::Normal(mean, std)) {
             return out;
         }
@@ -279,8 +283,12 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn randint(range: Range<i64>, shape: impl Into<Shape>) -> Tensor {
+        Tensor::randint_in(range, shape.into())
+    }
+
+    #[track_caller]
+    fn randint_in(range: Range<i64>, shape: Shape) -> Tensor {
         assert!(!range.is_empty(), "randint: no number lies in {range:?}");
-        let shape = shape.into();
         let draw =
             Draw::Integers(range.start, range.end.wrapping_sub(range.start) as u64);
         if let Some(out) = cuda::draw(Device::home(), shape, draw) {

@@ -83,9 +83,7 @@ impl Tensor {
     /// # Ok::<(), d2l::FileError>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        let path = path.as_ref();
-        let wrong = |problem| FileError::format(&path.display().to_string(), problem);
-        write(path, &to_npy(self).map_err(wrong)?)
+        save(self, path.as_ref())
     }
 
     /// The tensor in a `.npy` file, in its shape and type; signed integers of fewer than 64 bits
@@ -103,10 +101,7 @@ impl Tensor {
     /// # Ok::<(), d2l::FileError>(())
     /// ```
     pub fn load(path: impl AsRef<Path>) -> Result<Tensor, FileError> {
-        let path = path.as_ref();
-        let bytes = fs::read(path).map_err(FileError::io(path))?;
-        let wrong = |problem| FileError::format(&path.display().to_string(), problem);
-        from_npy(&bytes).map_err(wrong)
+        load(path.as_ref())
     }
 
     /// Writes tensors with names, of any shapes and types, as a safetensors file.
@@ -147,11 +142,25 @@ impl Tensor {
     pub fn load_named(
         path: impl AsRef<Path>,
     ) -> Result<BTreeMap<String, Tensor>, FileError> {
-        let path = path.as_ref();
-        let bytes = fs::read(path).map_err(FileError::io(path))?;
-        let wrong = |problem| FileError::format(&path.display().to_string(), problem);
-        from_safetensors(&bytes).map_err(wrong)
+        load_named(path.as_ref())
     }
+}
+
+fn save(x: &Tensor, path: &Path) -> Result<(), FileError> {
+    let wrong = |problem| FileError::format(&path.display().to_string(), problem);
+    write(path, &to_npy(x).map_err(wrong)?)
+}
+
+fn load(path: &Path) -> Result<Tensor, FileError> {
+    let bytes = fs::read(path).map_err(FileError::io(path))?;
+    let wrong = |problem| FileError::format(&path.display().to_string(), problem);
+    from_npy(&bytes).map_err(wrong)
+}
+
+fn load_named(path: &Path) -> Result<BTreeMap<String, Tensor>, FileError> {
+    let bytes = fs::read(path).map_err(FileError::io(path))?;
+    let wrong = |problem| FileError::format(&path.display().to_string(), problem);
+    from_safetensors(&bytes).map_err(wrong)
 }
 
 /// The elements, row after row, little-endian.

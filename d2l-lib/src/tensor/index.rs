@@ -173,7 +173,12 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn i(&self, index: impl Into<Index>) -> Tensor {
-        let selection = Selection::new("i", self.shape(), index.into());
+        self.part_at(index.into())
+    }
+
+    #[track_caller]
+    fn part_at(&self, index: Index) -> Tensor {
+        let selection = Selection::new("i", self.shape(), index);
         if selection.picks.is_empty() {
             return self.part("i", move |layout| selection.basic(layout));
         }
@@ -211,8 +216,12 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn set<'a>(&self, index: impl Into<Index>, value: impl Into<Value<'a>>) {
-        let (selection, value) =
-            (Selection::new("set", self.shape(), index.into()), value.into());
+        self.write_at(index.into(), value.into());
+    }
+
+    #[track_caller]
+    fn write_at(&self, index: Index, value: Value) {
+        let selection = Selection::new("set", self.shape(), index);
         self.forbid_recorded_write("set", None);
         self.refuse_overlap("set");
         if selection.picks.is_empty() {

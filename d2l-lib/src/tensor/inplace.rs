@@ -14,6 +14,41 @@ use crate::{
     },
 };
 
+#[track_caller]
+fn add_to(x: &Tensor, other: Value) {
+    let other = x.source("add_", other);
+    if !cuda::zip_in_place("add", x, &other) {
+        with_number!(x.dtype(), T => zip_in_place::<T>(x, &other, T::plus));
+    }
+}
+
+#[track_caller]
+fn sub_to(x: &Tensor, other: Value) {
+    let other = x.source("sub_", other);
+    if !cuda::zip_in_place("sub", x, &other) {
+        with_number!(x.dtype(), T => zip_in_place::<T>(x, &other, T::minus));
+    }
+}
+
+#[track_caller]
+fn mul_to(x: &Tensor, other: Value) {
+    let other = x.factor("mul_", other);
+    if !cuda::zip_in_place("mul", x, &other) {
+        with_number!(x.dtype(), T => zip_in_place::<T>(x, &other, T::times));
+    }
+}
+
+#[track_caller]
+fn div_to(x: &Tensor, other: Value) {
+    let other = x.factor("div_", other);
+    if x.dtype().is_float() && cuda::zip_in_place("div", x, &other) {
+        return;
+    }
+    crate::dtype::with_float!(x.float_or_refuse("div_"), T => {
+        zip_in_place::<T>(x, &other, |a, b| a / b)
+    });
+}
+
 impl Tensor {
     /// Writes `value`, a number or a tensor, everywhere: it broadcasts and is converted.
     ///
@@ -65,10 +100,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn add_<'a>(&self, other: impl Into<Value<'a>>) {
-        let other = self.source("add_", other.into());
-        if !cuda::zip_in_place("add", self, &other) {
-            with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::plus));
-        }
+        add_to(self, other.into());
     }
 
     /// Subtracts `other`, a tensor or a number, which broadcasts to this shape.
@@ -86,10 +118,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn sub_<'a>(&self, other: impl Into<Value<'a>>) {
-        let other = self.source("sub_", other.into());
-        if !cuda::zip_in_place("sub", self, &other) {
-            with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::minus));
-        }
+        sub_to(self, other.into());
     }
 
     /// Multiplies by `other`, a tensor or a number, which broadcasts to this shape.
@@ -107,10 +136,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn mul_<'a>(&self, other: impl Into<Value<'a>>) {
-        let other = self.factor("mul_", other.into());
-        if !cuda::zip_in_place("mul", self, &other) {
-            with_number!(self.dtype(), T => zip_in_place::<T>(self, &other, T::times));
-        }
+        mul_to(self, other.into());
     }
 
     /// Divides by `other`, a tensor or a number, which broadcasts to this shape.
@@ -128,13 +154,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn div_<'a>(&self, other: impl Into<Value<'a>>) {
-        let other = self.factor("div_", other.into());
-        if self.dtype().is_float() && cuda::zip_in_place("div", self, &other) {
-            return;
-        }
-        crate::dtype::with_float!(self.float_or_refuse("div_"), T => {
-            zip_in_place::<T>(self, &other, |a, b| a / b)
-        });
+        div_to(self, other.into());
     }
 
     #[track_caller]

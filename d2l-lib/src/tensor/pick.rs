@@ -264,6 +264,11 @@ impl Tensor {
         mask: &Tensor,
         value: impl Into<Value<'a>>,
     ) -> Tensor {
+        self.fill_where(mask, value.into())
+    }
+
+    #[track_caller]
+    fn fill_where(&self, mask: &Tensor, value: Value) -> Tensor {
         let kind = mask.dtype();
         assert!(kind == DType::Bool, "masked_fill: the mask must be bool, not {kind}");
         assert!(

@@ -157,7 +157,11 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn permute(&self, order: impl AsRef<[usize]>) -> Tensor {
-        let order = order.as_ref();
+        self.permute_to(order.as_ref())
+    }
+
+    #[track_caller]
+    fn permute_to(&self, order: &[usize]) -> Tensor {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
         assert!(
@@ -166,10 +170,6 @@ impl Tensor {
             self.ndim(),
             self.shape()
         );
-        self.permute_to(order)
-    }
-
-    fn permute_to(&self, order: &[usize]) -> Tensor {
         let mut back = vec![0; order.len()];
         for (to, &from) in order.iter().enumerate() {
             back[from] = to;
@@ -231,7 +231,11 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn expand(&self, shape: impl Into<TargetShape>) -> Tensor {
-        let target = shape.into();
+        self.expand_to(shape.into())
+    }
+
+    #[track_caller]
+    fn expand_to(&self, target: TargetShape) -> Tensor {
         let missing = target.lengths().len().checked_sub(self.ndim());
         let lengths = target.lengths().iter().enumerate().map(|(axis, &length)| {
             match (length, missing.filter(|&missing| axis >= missing)) {
