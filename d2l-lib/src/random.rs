@@ -64,7 +64,7 @@ fn generate<T>(
     let (seed, first) = take_blocks(blocks);
     let mut values = Vec::with_capacity(blocks * per_block);
     for block in first..first + blocks as u64 {
-        make(philox(seed, block), &mut values);
+        make(philox(seed, block, 0), &mut values);
     }
     values.truncate(count);
     values
@@ -106,6 +106,83 @@ pub(crate) fn integers(count: usize, low: i64, high: i64) -> Vec<i64> {
     generate(count, make, 2)
 }
 
+/// For every rate, not negative and finite, a count from the Poisson distribution with this mean,
+/// from words that belong to it.
+pub(crate) fn poisson(rates: &[f64]) -> Vec<f64> {
+    hinder("it draws random numbers on the processor");
+    let (seed, first) = take_blocks(rates.len());
+    let words = |block| Words { seed, block, turn: 0, made: [0; 4], used: 4 };
+    (first..).zip(rates).map(|(block, &rate)| arrivals(rate, words(block))).collect()
+}
+
+/// As `poisson` in `random.cu`.
+fn arrivals(rate: f64, mut words: Words) -> f64 {
+    if rate < 10.0 {
+        // Arrivals before time `rate`.
+        let (limit, mut product, mut count) = ((-rate).exp(), 1.0, -1.0);
+        while product > limit || count < 0.0 {
+            product *= 1.0 - words.unit();
+            count += 1.0;
+        }
+        return count;
+    }
+    // Hörmann, "The transformed rejection method for generating Poisson random variables"
+    // (1993), algorithm PTRS.
+    let b = 0.931 + 2.53 * rate.sqrt();
+    let a = 0.02483 * b - 0.059;
+    let (steepness, sure) = (1.1239 + 1.1328 / (b - 3.4), 0.9277 - 3.6224 / (b - 2.0));
+    loop {
+        let (u, v) = (words.unit() - 0.5, 1.0 - words.unit());
+        let edge = 0.5 - u.abs();
+        let count = ((2.0 * a / edge + b) * u + rate + 0.43).floor();
+        if edge >= 0.07 && v <= sure {
+            return count;
+        }
+        if count < 0.0 || (edge < 0.013 && v > edge) {
+            continue;
+        }
+        let limit = count * rate.ln() - rate - log_factorial(count);
+        if (v * steepness / (a / (edge * edge) + b)).ln() <= limit {
+            return count;
+        }
+    }
+}
+
+/// The logarithm of `n!`, by Stirling's series from 9 on.
+fn log_factorial(n: f64) -> f64 {
+    let (mut x, mut product) = (n + 1.0, 1.0);
+    while x < 9.0 {
+        product *= x;
+        x += 1.0;
+    }
+    let square = x * x;
+    let rest = 1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1260.0 - 1.0 / 1680.0 / square) / square) / square;
+    const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_8;
+    (x - 0.5) * x.ln() - x + HALF_LOG_TAU + rest / x - product.ln()
+}
+
+/// Words without end for one number: those of its block, turn after turn.
+struct Words {
+    seed: u64,
+    block: u64,
+    turn: u32,
+    made: [u32; 4],
+    used: usize,
+}
+
+impl Words {
+    /// The next number in `[0, 1)`.
+    fn unit(&mut self) -> f64 {
+        if self.used == self.made.len() {
+            self.made = philox(self.seed, self.block, self.turn);
+            (self.turn, self.used) = (self.turn + 1, 0);
+        }
+        self.used += 1;
+        unit(self.made[self.used - 1])
+    }
+}
+
 /// `0..count` in random order (Fisher-Yates).
 pub(crate) fn permutation(count: usize) -> Vec<i64> {
     let words = integers(count, 0, i64::MAX);
@@ -122,10 +199,11 @@ fn unit(word: u32) -> f64 {
     f64::from(word) / (1_u64 << 32) as f64
 }
 
-/// Philox4x32-10 with the block number in the low half of the counter.
-pub(crate) fn philox(key: u64, block: u64) -> [u32; 4] {
+/// Philox4x32-10 with the block number in the low half of the counter, and then the turn, of
+/// which a block has more than one where nobody knows how many words a number will need.
+pub(crate) fn philox(key: u64, block: u64, turn: u32) -> [u32; 4] {
     philox_rounds(
-        [block as u32, (block >> 32) as u32, 0, 0],
+        [block as u32, (block >> 32) as u32, turn, 0],
         [key as u32, (key >> 32) as u32],
     )
 }
@@ -148,6 +226,16 @@ fn philox_rounds(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logarithms_of_factorials() {
+        let mut sum = 0.0;
+        for n in 0..200 {
+            sum += f64::from(n.max(1)).ln();
+            let found = log_factorial(f64::from(n));
+            assert!((found - sum).abs() <= 1e-11 * sum.max(1.0), "{n}! {found} {sum}");
+        }
+    }
 
     #[test]
     fn the_words_are_those_of_the_reference_implementation() {

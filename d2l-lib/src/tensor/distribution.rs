@@ -81,15 +81,18 @@ impl Tensor {
         let weights = self.to_vec_f64();
         let mut draws: Vec<i64> = Vec::new();
         for row in weights.chunks_exact(n.max(1)) {
-            let mut total = 0.0;
-            let mut up_to = Vec::with_capacity(n);
-            for &weight in row {
-                assert!(
-                    weight >= 0.0 && weight.is_finite(),
-                    "multinomial: {weight} is no weight"
-                );
-                total += weight;
-                up_to.push(total);
+            let (mut total, mut up_to) = (0.0, Vec::with_capacity(n));
+            for piece in row.chunks(cuda::PIECE) {
+                let (before, mut own) = (total, 0.0);
+                for &weight in piece {
+                    assert!(
+                        weight >= 0.0 && weight.is_finite(),
+                        "multinomial: {weight} is no weight"
+                    );
+                    own += weight;
+                    total = before + own;
+                    up_to.push(total);
+                }
             }
             assert!(total > 0.0, "multinomial: all weights are 0");
             for u in random::uniform(count) {
@@ -139,34 +142,17 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn poisson(&self) -> Tensor {
+        if let Some(drawn) = cuda::draw_counts(self) {
+            return drawn;
+        }
         let rates = self.to_vec_f64();
         if let Some(rate) =
             rates.iter().find(|rate| !(0.0..f64::INFINITY).contains(*rate))
         {
             panic!("poisson: a rate cannot be {rate}");
         }
-        let draw = |rate: f64| -> f64 {
-            // Arrivals before time `rate`; in pieces, because exp(-rate) underflows.
-            let (mut count, mut left) = (0.0, rate);
-            while left > 0.0 {
-                let piece = left.min(500.0);
-                left -= piece;
-                let (limit, mut product) = ((-piece).exp(), 1.0);
-                'piece: loop {
-                    for u in random::uniform(4) {
-                        product *= 1.0 - f64::from(u);
-                        if product <= limit {
-                            break 'piece;
-                        }
-                        count += 1.0;
-                    }
-                }
-            }
-            count
-        };
-        let drawn: Vec<f64> = rates.into_iter().map(draw).collect();
-        let dtype = self.dtype().to_float();
-        Tensor::new(drawn, self.layout.shape).to_dtype(dtype).to_device(self.device())
+        let drawn = Tensor::new(random::poisson(&rates), self.layout.shape);
+        drawn.to_dtype(self.dtype().to_float()).to_device(self.device())
     }
 
     /// The slices along the first axis in random order: a copy in the same shape.

@@ -22,6 +22,7 @@ fn agree(name: &str, x: &Tensor, draw: impl Fn(&Tensor) -> Tensor) {
     assert_eq!(run(Device::Cpu), run(gpu), "{name}");
     let detoured = |op: &str| d2l::detours().iter().any(|(own, _)| own == op);
     assert!(!detoured("bernoulli") && !detoured("multinomial"), "{before:?}");
+    assert!(!detoured("poisson"), "{before:?}");
 }
 
 #[test]
@@ -46,7 +47,22 @@ fn draws_by_weight() {
     }
     agree("multinomial", &weights.to_dtype(DType::F64).i(2), |w| w.multinomial(50));
     agree("multinomial", &tensor([0, 3, 0, 1]), |w| w.multinomial(50));
+    let long = (numbers(&[3, 1000], 0.4) + 1.5).relu();
+    agree("multinomial", &long, |w| w.multinomial(200));
+    agree("multinomial", &long.i((.., ..257)), |w| w.multinomial(7));
     agree("multinomial", &(weights + 0.1).reshape([5, 37, 1]), |w| w.multinomial(3));
+}
+
+#[test]
+fn draws_of_counts() {
+    let rates = tensor([0.0, 0.3, 4.0, 9.9, 10.0, 33.0, 700.0, 1e6, 1e12]);
+    let many = (numbers(&[40, 9], 0.3) + 2.0).relu() * rates;
+    for rates in [many.clone(), many.t(), many.i((.., ..0)), many.i((1.., 2..5))] {
+        agree("poisson", &rates, Tensor::poisson);
+    }
+    agree("poisson", &many.clamp(0.0, 3e4).to_dtype(DType::F16), Tensor::poisson);
+    agree("poisson", &many.to_dtype(DType::F64), Tensor::poisson);
+    agree("poisson", &tensor([0, 3, 50]), Tensor::poisson);
 }
 
 #[test]
@@ -65,11 +81,17 @@ fn what_is_no_probability_or_weight_is_told() {
         let told = message(tensor([0.5, p, 0.1]), Tensor::bernoulli);
         assert_eq!(told, format!("bernoulli: {text} is no probability"));
     }
+    for (rate, text) in [(-1.5, "-1.5"), (f32::INFINITY, "inf"), (f32::NAN, "NaN")] {
+        let told = message(tensor([0.5, rate, 0.1]), Tensor::poisson);
+        assert_eq!(told, format!("poisson: a rate cannot be {text}"));
+    }
     let draw: fn(&Tensor) -> Tensor = |x| x.multinomial(2);
     for (w, text) in [(f32::INFINITY, "inf"), (-2.0, "-2"), (f32::NAN, "NaN")] {
         let told = message(tensor([[0.5, 1.0], [w, 0.1]]), draw);
         assert_eq!(told, format!("multinomial: {text} is no weight"));
     }
+    let last = Tensor::cat(&[&Tensor::ones([400]), &tensor([f32::NAN])], 0);
+    assert_eq!(message(last, draw), "multinomial: NaN is no weight");
     let told = message(tensor([[0.5, 1.0], [0.0, 0.0]]), draw);
     assert_eq!(told, "multinomial: all weights are 0");
 }

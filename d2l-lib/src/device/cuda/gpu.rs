@@ -41,7 +41,9 @@ impl Packed {
     /// The arguments, which live elsewhere, as they are now.
     fn of(arguments: &Arguments) -> Packed {
         let mut packed = Packed::default();
-        for (&place, &size) in arguments.places.iter().zip(&arguments.sizes) {
+        for (&place, &size) in
+            arguments.places[..arguments.count].iter().zip(&arguments.sizes)
+        {
             // SAFETY: `with` was given a reference to so many bytes, all of them initialised.
             packed.push(unsafe { std::slice::from_raw_parts(place.cast(), size) });
         }
@@ -77,25 +79,31 @@ impl Kernel {
 
 /// What a kernel is called with: plain numbers and structures, laid out as in C.
 pub(crate) struct Arguments<'a> {
-    places: Vec<*mut c_void>,
+    places: [*mut c_void; MOST_ARGUMENTS],
     /// How many bytes each has.
-    sizes: Vec<usize>,
+    sizes: [usize; MOST_ARGUMENTS],
+    count: usize,
     values: PhantomData<&'a ()>,
 }
+
+/// No kernel has more.
+const MOST_ARGUMENTS: usize = 12;
 
 impl<'a> Arguments<'a> {
     pub(crate) fn new() -> Arguments<'a> {
         Arguments {
-            places: Vec::with_capacity(8),
-            sizes: Vec::with_capacity(8),
+            places: [std::ptr::null_mut(); MOST_ARGUMENTS],
+            sizes: [0; MOST_ARGUMENTS],
+            count: 0,
             values: PhantomData,
         }
     }
 
     /// The next argument, a number or a structure without gaps.
     pub(crate) fn with<T: Copy>(mut self, value: &'a T) -> Arguments<'a> {
-        self.places.push(std::ptr::from_ref(value).cast_mut().cast());
-        self.sizes.push(size_of::<T>());
+        self.places[self.count] = std::ptr::from_ref(value).cast_mut().cast();
+        self.sizes[self.count] = size_of::<T>();
+        self.count += 1;
         self
     }
 
@@ -260,8 +268,10 @@ impl Gpu {
             None => self.find(program, kernel)?,
         };
         // SAFETY: the caller answers for the arguments.
-        let launched =
-            unsafe { self.driver.launch(function, grid, &mut arguments.places) };
+        let launched = unsafe {
+            let places = &mut arguments.places[..arguments.count];
+            self.driver.launch(function, grid, places)
+        };
         let note = || {
             let arguments = Packed::of(&arguments);
             Operation::Launch { function, grid, arguments }

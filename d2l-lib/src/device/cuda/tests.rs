@@ -187,7 +187,8 @@ fn random_numbers_are_those_of_the_processor() {
     let out = send(gpu, &[0.0_f32; 23]);
     let at = out.address();
     let plain = |name| Kernel { name, types: (None, None) };
-    let words: Vec<u32> = (0..6).flat_map(|i| random::philox(seed, first + i)).collect();
+    let words: Vec<u32> =
+        (0..6).flat_map(|i| random::philox(seed, first + i, 0)).collect();
 
     let arguments = Arguments::new().with(&source).with(&count).with(&at);
     // SAFETY: these are the kernel's arguments.

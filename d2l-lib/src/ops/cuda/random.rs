@@ -39,6 +39,9 @@ impl Source {
     }
 }
 
+/// So many weights are added one by one; then the sums of such pieces are.
+pub(crate) const PIECE: usize = 128;
+
 /// Which numbers, with what says so to the kernel.
 #[derive(Clone, Copy)]
 pub(crate) enum Draw {
@@ -80,13 +83,46 @@ pub(crate) fn draw(device: Device, shape: Shape, draw: Draw) -> Option<Tensor> {
             Draw::Exponential(rate) => arguments.with(rate),
             Draw::Integers(low, range) => arguments.with(low).with(range),
         };
-        let kernel = Kernel { name, types: (None, None) };
         // SAFETY: these are the kernel's arguments; the array has `count` elements of its type.
         done(unsafe {
-            gpu.launch(RANDOM, kernel, grid(gpu, blocks), arguments.with(&at))
+            gpu.launch(RANDOM, plain(name), grid(gpu, blocks), arguments.with(&at))
         });
     }
     Some(Tensor::of_array(out, shape))
+}
+
+/// For every element, a rate, a count; nothing if they are elsewhere, or one is no rate: then it
+/// is not drawn.
+#[track_caller]
+pub(crate) fn draw_counts(rates: &Tensor) -> Option<Tensor> {
+    const NAME: &str = "poisson";
+    let Device::Cuda(index) = rates.device() else { return None };
+    let gpu = done(cuda::gpu(index));
+    let wide = rates.detach().to_dtype(DType::F64).contiguous();
+    let count = wide.numel();
+    // Neither is so if one is not a number.
+    let drawable =
+        count == 0 || wide.min().item() >= 0.0 && wide.max().item() < f64::INFINITY;
+    if !drawable {
+        return None;
+    }
+    let out = done(gpu.array(NAME, DType::F64, count));
+    if count > 0 {
+        let from = wide.storage.on_gpu()?.address_of(wide.layout.offset);
+        let source = Source::take(gpu, NAME, count);
+        let (number, to) = (count as i64, out.address());
+        let arguments = Arguments::new().with(&source).with(&number);
+        let arguments = arguments.with(&from).with(&to);
+        // SAFETY: these are the kernel's arguments; both arrays have `count` doubles.
+        done(unsafe { gpu.launch(RANDOM, plain(NAME), grid(gpu, count), arguments) });
+    }
+    let out = Tensor::of_array(out, wide.layout.shape);
+    Some(out.to_dtype(rates.dtype().to_float()))
+}
+
+/// A kernel for one type.
+fn plain(name: &'static str) -> Kernel {
+    Kernel { name, types: (None, None) }
 }
 
 /// `count` positions along the last axis of weights on a GPU, none of which is without elements;
@@ -100,18 +136,24 @@ pub(crate) fn draw_by_weight(weights: &Tensor, count: usize) -> Option<Tensor> {
     let weights_on_gpu = weights.storage.on_gpu()?;
     let length = weights.len_of(-1);
     let rows = weights.numel() / length;
-    let sums = done(gpu.array(NAME, DType::F64, weights.numel()));
-    let (row_count, row_length) = (rows as i64, length as i64);
-    let plain = |name| Kernel { name, types: (None, None) };
-    let (from, to) = (weights_on_gpu.address_of(weights.layout.offset), sums.address());
-    let arguments = Arguments::new().with(&row_count).with(&row_length);
-    let arguments = arguments.with(&from).with(&to);
+    let pieces = length.div_ceil(PIECE);
+    let room = |count| done(gpu.array(NAME, DType::F64, count));
+    let (sums, before, totals) = (room(rows * length), room(rows * pieces), room(rows));
+    let [row_count, row_length, piece] = [rows, length, PIECE].map(|n| n as i64);
+    let sizes = || Arguments::new().with(&row_count).with(&row_length).with(&piece);
+    let from = weights_on_gpu.address_of(weights.layout.offset);
+    let places = [from, sums.address(), before.address(), totals.address()];
     // SAFETY: these are the kernel's arguments; both arrays have `rows * length` doubles.
     done(unsafe {
-        gpu.launch(RANDOM, plain("running_sums"), grid(gpu, rows), arguments)
+        let arguments = sizes().with_all(&places[..2]);
+        gpu.launch(RANDOM, plain("running_sums"), grid(gpu, rows * pieces), arguments)
     });
-    let sums = Tensor::of_array(sums, weights.layout.shape);
-    let totals = sums.narrow(-1, length - 1, 1);
+    // SAFETY: as above; the others have one for each piece, and for each row.
+    done(unsafe {
+        let arguments = sizes().with_all(&places[1..]);
+        gpu.launch(RANDOM, plain("sums_before"), grid(gpu, rows), arguments)
+    });
+    let totals = Tensor::of_array(totals, Shape::new(&[rows]));
     // Not so if one is not a number.
     let drawable = totals.min().item() > 0.0;
     if !drawable {
@@ -121,8 +163,8 @@ pub(crate) fn draw_by_weight(weights: &Tensor, count: usize) -> Option<Tensor> {
     let blocks = rows * count.div_ceil(4);
     let source = Source::take(gpu, NAME, blocks);
     let (number, at) = (count as i64, out.address());
-    let arguments = Arguments::new().with(&source).with(&row_count);
-    let arguments = arguments.with(&row_length).with(&number).with(&to).with(&at);
+    let arguments = Arguments::new().with(&source).with(&row_count).with(&row_length);
+    let arguments = arguments.with(&piece).with(&number).with_all(&places[1..]).with(&at);
     // SAFETY: as above; there is room for `rows * count` positions.
     done(unsafe { gpu.launch(RANDOM, plain(NAME), grid(gpu, blocks), arguments) });
     let shape = weights.layout.shape.with(weights.ndim() - 1, count);
