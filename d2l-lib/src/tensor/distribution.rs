@@ -117,8 +117,12 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn exponential(rate: f64, shape: impl Into<Shape>) -> Tensor {
+        Tensor::exponential_in(rate, shape.into())
+    }
+
+    #[track_caller]
+    fn exponential_in(rate: f64, shape: Shape) -> Tensor {
         assert!(rate > 0.0, "exponential: a rate of {rate} is not positive");
-        let shape = shape.into();
         if let Some(out) = cuda::draw(Device::home(), shape, Draw::Exponential(rate)) {
             return out;
         }
