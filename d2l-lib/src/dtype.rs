@@ -9,6 +9,7 @@ use std::fmt;
 use half::{bf16, f16};
 
 use crate::halves::{from_bf16, from_f16, to_bf16, to_f16};
+use crate::{Tensor, shape::Shape};
 
 /// The type of a tensor's elements, from the narrowest to the widest.
 ///
@@ -157,6 +158,10 @@ pub trait Element: Copy + PartialOrd + Send + Sync + fmt::Debug + 'static {
     fn to_i64(self) -> i64;
     #[doc(hidden)]
     fn to_sum(self) -> Self::Sum;
+    /// A tensor with these elements, made where it need not be compiled for every cell.
+    #[doc(hidden)]
+    #[track_caller]
+    fn tensor(values: Vec<Self>, shape: Shape) -> Tensor;
 }
 
 macro_rules! element {
@@ -185,6 +190,10 @@ macro_rules! element {
             #[inline]
             fn to_sum(self) -> $sum {
                 $to_sum(self)
+            }
+            #[inline(never)]
+            fn tensor(values: Vec<Self>, shape: Shape) -> Tensor {
+                Tensor::new(values, shape)
             }
         }
     };

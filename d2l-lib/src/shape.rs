@@ -260,7 +260,7 @@ macro_rules! from_integers {
 
         impl<const N: usize> From<[$integer; N]> for $name {
             fn from(values: [$integer; N]) -> $name {
-                $name(values.iter().map(|&value| value as i64).collect())
+                $name::from(&values[..])
             }
         }
 

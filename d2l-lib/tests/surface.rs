@@ -169,6 +169,36 @@ fn functions_that_panic_say_so_and_point_at_their_caller() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// Functions whose type parameters all of their code is about.
+const ABOUT_TYPES: &[&str] =
+    &["check_gradients", "with_ndarray", "from_ndarray_owned", "clip_grad_norm"];
+
+#[test]
+fn functions_with_type_parameters_only_convert() {
+    let generic = |name: &str, signature: &str| {
+        let (_, after) = signature.split_once(name).unwrap_or_default();
+        let of = |list: &str| list.split(',').any(|own| !own.trim().starts_with('\''));
+        let list = after.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        list.is_some_and(|(list, _)| of(list)) || signature.contains("impl ")
+    };
+    none(
+        "every cell that calls it compiles all of it: \
+         convert, and call a function without type parameters",
+        |item| {
+            let open = item.body.lines().position(|line| line.trim_end().ends_with('{'));
+            let lines: Vec<&str> = item.body.lines().collect();
+            let (signature, code) = lines.split_at(open.map_or(lines.len(), |at| at + 1));
+            let signature = signature.join(" ");
+            let signature = signature.split("->").next().unwrap_or_default();
+            item.kind == "fn"
+                && item.body.trim_start().starts_with("pub ")
+                && generic(&item.name, signature)
+                && (code.len() > 6 || code.iter().any(|line| line.contains("T => ")))
+                && !ABOUT_TYPES.contains(&&*item.name)
+        },
+    );
+}
+
 /// Whether words say which axes or elements a tensor has: by a word for them, or by a shape as
 /// `(n, c, h, w)`.
 fn tells_shapes(words: &str) -> bool {

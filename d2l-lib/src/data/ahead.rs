@@ -161,6 +161,20 @@ fn collect(source: &Source, order: Order) -> Collected {
     source.take(order.rows).into_iter().zip(order.rooms).map(send).collect()
 }
 
+/// Batches on their way.
+pub(super) trait Coming: fmt::Debug + Send {
+    /// The next one; there must be one.
+    #[track_caller]
+    fn next(&mut self) -> Vec<Tensor>;
+}
+
+impl Coming for Ahead {
+    #[track_caller]
+    fn next(&mut self) -> Vec<Tensor> {
+        self.next()
+    }
+}
+
 impl Drop for Ahead {
     fn drop(&mut self) {
         // Without orders the thread ends.

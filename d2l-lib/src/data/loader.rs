@@ -2,7 +2,7 @@
 
 use std::ops::{Index, Range};
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Coming};
 use crate::{Device, Tensor};
 
 /// Tensors with one example for each position along their first axes, cut into batches.
@@ -177,7 +177,8 @@ impl DataLoader {
         let source = Source { tensors: self.tensors.clone(), order };
         let ahead = self.device.and_then(|device| {
             let rows = (0..self.len()).map(|i| self.rows(i)).collect();
-            Ahead::start(&source, device, rows)
+            let ahead = Ahead::start(&source, device, rows)?;
+            Some(Box::new(ahead) as Box<dyn Coming>)
         });
         Batches { loader: self, source, ahead, next: 0 }
     }
@@ -236,7 +237,8 @@ impl<'a> IntoIterator for &'a DataLoader {
 pub struct Batches<'a> {
     loader: &'a DataLoader,
     source: Source,
-    ahead: Option<Ahead>,
+    /// Behind a trait, so that what ends it is not compiled wherever batches are used.
+    ahead: Option<Box<dyn Coming>>,
     next: usize,
 }
 

@@ -39,7 +39,7 @@ pub trait Module: Any + Send + Sync {
     /// All parameters that training changes, here and in the modules inside, named by their
     /// path: `"hidden.weight"`. Tied ones are listed once.
     fn parameters(&self) -> Parameters {
-        self.parts().collect().filtered(Parameter::is_trained)
+        trained(&self.parts())
     }
 
     /// What a file needs to hold to restore the module: parameters and buffers.
@@ -74,16 +74,31 @@ pub trait Module: Any + Send + Sync {
     /// ```
     #[track_caller]
     fn to_device(&self, device: Device) {
-        for (_, parameter) in self.state().iter() {
-            parameter.to_device(device);
-        }
+        move_all(&self.state(), device);
     }
 
     /// The name of the type, without path: `"Linear"`.
     fn name(&self) -> String {
-        let path = std::any::type_name::<Self>();
-        path.rsplit("::").next().unwrap_or(path).to_owned()
+        without_path(std::any::type_name::<Self>())
     }
+}
+
+// What every type of module has by default is compiled here, not anew for each type.
+
+#[inline(never)]
+fn trained(parts: &Parts<'_>) -> Parameters {
+    parts.collect().filtered(Parameter::is_trained)
+}
+
+#[track_caller]
+fn move_all(state: &Parameters, device: Device) {
+    for (_, parameter) in state.iter() {
+        parameter.to_device(device);
+    }
+}
+
+fn without_path(path: &str) -> String {
+    path.rsplit("::").next().unwrap_or(path).to_owned()
 }
 
 impl dyn Module {

@@ -1,7 +1,7 @@
 //! From Rust values to tensors: numbers, arrays, vectors, slices, nested up to four deep.
 
 use super::Tensor;
-use crate::shape::Shape;
+use crate::{Element, shape::Shape};
 
 /// What [`tensor`] accepts, or [`tensor_f64`] where `F` is `f64`: numbers, and arrays,
 /// vectors and slices of what it accepts.
@@ -59,6 +59,11 @@ number! {
     f64 as f64, f64;
 }
 
+/// The lengths inside of what has no elements.
+fn add_zeros(lengths: &mut Vec<usize>, ndim: usize) {
+    lengths.extend([0].repeat(ndim));
+}
+
 macro_rules! sequence {
     ($([$($generics:tt)*] $type:ty;)*) => {$(
         impl<F, $($generics)*> IntoTensor<F> for $type {
@@ -68,7 +73,7 @@ macro_rules! sequence {
                 lengths.push(self.len());
                 match self.first() {
                     Some(first) => first.lengths(lengths),
-                    None => lengths.extend([0].repeat(T::NDIM)),
+                    None => add_zeros(lengths, T::NDIM),
                 }
             }
             #[track_caller]
@@ -140,5 +145,5 @@ fn from_nested<F, T: IntoTensor<F>>(nested: T) -> Tensor {
     let shape = Shape::new(&lengths);
     let mut values = Vec::with_capacity(shape.numel());
     nested.push_to(&lengths, &mut values);
-    Tensor::new(values, shape)
+    T::Element::tensor(values, shape)
 }
