@@ -1,12 +1,13 @@
 //! Recurrent layers: RNN, GRU, LSTM.
 //!
-//! Inputs are sequences `(t, n, features)`: time first, as the recurrence goes.
+//! Inputs are sequences `(t, n, features)`: time first, as the recurrence goes. On a GPU cuDNN makes
+//! all layers at once where it is found.
 
 use super::{Content, Parameter, Part, Parts, init, module::module};
 use crate::{
     Tensor,
     ops::recurrent::Kind,
-    tensor::recurrent::{Pass, recurrent},
+    tensor::recurrent::{Pass, recurrent, recurrent_at_once},
 };
 
 /// What is the same in all recurrent layers: two affine maps, of the input and of the state
@@ -38,6 +39,15 @@ impl Cell {
         self.weight_hidden.get_or_init(|| drawn(num_hiddens));
         self.bias_input.get_or_init(|| init::drawn_uniform(bound, rows));
         self.bias_hidden.get_or_init(|| init::drawn_uniform(bound, rows));
+    }
+
+    fn weights(&self) -> [&Tensor; 4] {
+        [
+            self.weight_input.tensor(),
+            self.weight_hidden.tensor(),
+            self.bias_input.tensor(),
+            self.bias_hidden.tensor(),
+        ]
     }
 }
 
@@ -103,26 +113,29 @@ impl Cells {
             "{name}: the state must be {} of shape {expected:?}",
             self.states()
         );
+        for (i, cell) in self.cells.iter().enumerate() {
+            let of_layer = self.ways * self.num_hiddens;
+            let num_inputs = if i < self.ways { x.len_of(-1) } else { of_layer };
+            cell.meet(num_inputs, self.num_hiddens, self.kind.gates());
+            assert!(
+                cell.weight_input.len_of(1) == num_inputs,
+                "{name}: an input of {num_inputs} features for a layer of {}",
+                cell.weight_input.len_of(1)
+            );
+        }
+        let weights: Vec<[&Tensor; 4]> = self.cells.iter().map(Cell::weights).collect();
+        if let Some(all) =
+            recurrent_at_once(self.kind, self.ways, x, &weights, state, wants_state)
+        {
+            return all;
+        }
         let mut outputs = x.clone();
         let mut last: Vec<Vec<Tensor>> = vec![Vec::new(); self.states()];
-        for (layer, cells) in self.cells.chunks_exact(self.ways).enumerate() {
+        for (layer, cells) in weights.chunks_exact(self.ways).enumerate() {
             let mut ways = Vec::with_capacity(self.ways);
-            for (way, cell) in cells.iter().enumerate() {
-                let num_inputs = outputs.len_of(-1);
-                cell.meet(num_inputs, self.num_hiddens, self.kind.gates());
-                assert!(
-                    cell.weight_input.len_of(1) == num_inputs,
-                    "{name}: an input of {num_inputs} features for a layer of {}",
-                    cell.weight_input.len_of(1)
-                );
+            for (way, &weights) in cells.iter().enumerate() {
                 let reversed = way == 1;
                 let with_cell = wants_state && self.kind == Kind::Lstm;
-                let weights = [
-                    cell.weight_input.tensor(),
-                    cell.weight_hidden.tensor(),
-                    cell.bias_input.tensor(),
-                    cell.bias_hidden.tensor(),
-                ];
                 let first: Vec<Tensor> =
                     state.iter().map(|s| s.i(layer * self.ways + way)).collect();
                 let pass = Pass { kind: self.kind, reversed, with_cell };

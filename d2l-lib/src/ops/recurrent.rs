@@ -14,7 +14,7 @@ use super::{
 use crate::device::{Buffer, threads};
 
 /// What a recurrent layer makes of its gates; `σ` is the sigmoid.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// `h ← tanh(gate)`.
     Rnn,

@@ -22,6 +22,23 @@ pub(crate) struct Pass {
     pub(crate) with_cell: bool,
 }
 
+/// All layers at once, where a GPU has a library that makes them: the outputs of the last,
+/// `(t, n, features) → (t, n, ways · hiddens)`, and the last states if they are wanted. Each cell
+/// has weights as in [`recurrent`]; `state` is the hidden state `(cells, n, hiddens)`, and of an
+/// LSTM the cell.
+#[track_caller]
+pub(crate) fn recurrent_at_once(
+    kind: Kind,
+    ways: usize,
+    x: &Tensor,
+    cells: &[[&Tensor; 4]],
+    state: &[Tensor],
+    with_state: bool,
+) -> Option<(Tensor, Vec<Tensor>)> {
+    crate::interrupt::check();
+    cuda::recur_by_library(op(kind), kind, ways, x, cells, state, with_state)
+}
+
 /// The hidden states of all times, `(t, n, features) → (t, n, hiddens)`.
 ///
 /// `weights` are those of the input `(gates · hiddens, features)` and of the hidden state

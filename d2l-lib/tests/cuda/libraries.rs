@@ -1,16 +1,17 @@
-//! Products and convolutions, by libraries and by our own kernels.
+//! Products and convolutions, by libraries and by our own kernels; [`recurrent`](super::recurrent)
+//! has recurrent layers.
 //!
 //! The first emulated GPU has libraries, the second one has none. A real one has those that are
 //! found: `D2L_CUDA_LIBRARIES=none` in the environment tests it without.
 
 use std::process::Command;
 
-use d2l::{AxisIndex, Replay, prelude::*};
+use d2l::{AxisIndex, Replay, nn::Module, prelude::*};
 
 use super::{agree_on, gpu, numbers};
 
 /// GPUs with and without libraries, as far as there are any.
-fn gpus() -> Vec<Device> {
+pub(super) fn gpus() -> Vec<Device> {
     let Some(gpu) = gpu() else { return Vec::new() };
     let is_real = std::env::var_os("D2L_TEST_GPU").is_some();
     if is_real { vec![gpu] } else { vec![gpu, Device::Cuda(1)] }
@@ -324,8 +325,21 @@ fn factors_are_rounded_to_tf32_where_that_is_allowed() {
     let is_emulated = gpu.libraries() == ["plain loops"];
     let allowed = |sum: f64| sum == rounded || (sum == exact && !is_emulated);
     assert!(sums().into_iter().all(allowed), "{:?}", sums());
+    // A cell whose gate is a mean of features.
+    let layer = nn::Rnn::new(64, 1);
+    let values = [Tensor::full([1, 64], 1.0 / 64.0), Tensor::zeros([1, 1])];
+    for ((_, parameter), value) in layer.state().iter().zip(values) {
+        parameter.assign(value);
+    }
+    layer.state().iter().skip(2).for_each(|(_, bias)| bias.assign(0.0));
+    layer.to_device(gpu);
+    let gate =
+        || f64::atanh(layer.forward(&x.reshape([8, 8, 64])).mean().to_vec_f64()[0]);
+    let is = |expected: f64| (gate() - expected).abs() < 1e-5;
+    assert!(is(1.0) || (is(fine) && !is_emulated), "{}", gate());
     d2l::allow_tf32(false);
     assert_eq!(sums(), [exact; 3]);
+    assert!(is(fine), "{}", gate());
 }
 
 #[test]

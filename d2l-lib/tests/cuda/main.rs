@@ -8,6 +8,7 @@ mod draws;
 mod libraries;
 mod models;
 mod parallel;
+mod recurrent;
 mod replay;
 
 use std::{

@@ -149,6 +149,14 @@ impl Array {
         self.address() + (element * self.dtype.size()) as Address
     }
 
+    /// The memory that has all elements, nowhere if there are none.
+    pub(crate) fn region(&self) -> Region {
+        match self.bytes() {
+            0 => Region { at: 0, bytes: 0 },
+            bytes => Region { at: self.address(), bytes },
+        }
+    }
+
     /// The elements as bytes, in main memory.
     #[cfg(test)]
     pub(crate) fn download(
@@ -179,6 +187,26 @@ impl Array {
         let copy = self.gpu.array("copy", self.dtype, self.length)?;
         self.gpu.copy(self.address(), copy.address(), self.bytes())?;
         Ok(copy)
+    }
+
+    /// Copies `count` elements of another array of this type, from the `first` on, to `at` and
+    /// on.
+    pub(crate) fn copy_part(
+        &self,
+        at: usize,
+        source: &Array,
+        first: usize,
+        count: usize,
+    ) -> Result<(), CudaError> {
+        assert!(
+            source.dtype == self.dtype
+                && at + count <= self.length
+                && first + count <= source.length,
+            "copy: both arrays have these elements"
+        );
+        source.compute()?;
+        let bytes = count * self.dtype.size();
+        self.gpu.copy(source.address_of(first), self.address_of(at), bytes)
     }
 
     /// Writes zeros.

@@ -127,7 +127,8 @@ struct Advice {
 }
 
 /// The names that the library has.
-const NAMES: [&str; 3] = ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"];
+pub(super) const NAMES: [&str; 3] =
+    ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"];
 
 // Numbers of `cublasLt.h`, `cublas_api.h` and `library_types.h`.
 const INVALID_VALUE: Status = 7;

@@ -1,4 +1,4 @@
-//! Convolutions, and how cuDNN makes them.
+//! cuDNN, and how it makes convolutions; [`recurrence`](super::recurrence) has the rest of it.
 
 use std::{
     collections::HashMap,
@@ -11,6 +11,7 @@ use super::{
     allocator::Region,
     driver::{Address, Failure},
     library::{self, functions},
+    recurrence::Recurrent,
 };
 use crate::dtype::DType;
 
@@ -57,9 +58,9 @@ impl Convolution {
     }
 }
 
-type Handle = *mut c_void;
-type Status = c_int;
-type Values = *const c_void;
+pub(super) type Handle = *mut c_void;
+pub(super) type Status = c_int;
+pub(super) type Values = *const c_void;
 
 functions!(Functions {
     cudnnGetVersion: fn() -> usize;
@@ -120,7 +121,7 @@ struct Advice {
 }
 
 /// The names that the library has.
-const NAMES: [&str; 2] = ["libcudnn.so.9", "libcudnn.so"];
+pub(super) const NAMES: [&str; 2] = ["libcudnn.so.9", "libcudnn.so"];
 
 /// Libraries without which it ends the process.
 const PARTS: [&str; 3] =
@@ -137,7 +138,7 @@ const FMA_MATH: c_int = 3;
 const DETERMINISTIC: c_int = 1;
 const NOT_SUPPORTED: Status = 3000;
 /// From here on a status is a failure; below it says what the library cannot do.
-const FAILURES: Status = 4000;
+pub(super) const FAILURES: Status = 4000;
 /// More ways than there are for any pass.
 const WAYS: usize = 16;
 
@@ -148,10 +149,10 @@ pub(crate) const SIDE_ALIGNMENT: u64 = 16;
 const ROOM: usize = 4 << 30;
 
 /// So many plans are kept.
-const KEPT: usize = 1024;
+pub(super) const KEPT: usize = 1024;
 
 /// `cudnnDataType_t` of elements, and of the sums.
-fn data_types(dtype: DType) -> Option<[c_int; 2]> {
+pub(super) fn data_types(dtype: DType) -> Option<[c_int; 2]> {
     match dtype {
         DType::F32 => Some([DATA_FLOAT, DATA_FLOAT]),
         DType::F64 => Some([DATA_DOUBLE, DATA_DOUBLE]),
@@ -162,9 +163,9 @@ fn data_types(dtype: DType) -> Option<[c_int; 2]> {
 }
 
 /// What the library may compute with.
-fn math(convolution: &Convolution) -> c_int {
-    match convolution.dtype {
-        DType::F32 if !convolution.tf32 => FMA_MATH,
+pub(super) fn math(dtype: DType, tf32: bool) -> c_int {
+    match dtype {
+        DType::F32 if !tf32 => FMA_MATH,
         DType::F16 | DType::BF16 => TENSOR_OP_MATH,
         _ => DEFAULT_MATH,
     }
@@ -177,10 +178,12 @@ pub(super) struct Dnn {
 }
 
 /// What one thread uses at a time.
-struct State {
-    handle: Handle,
+pub(super) struct State {
+    pub(super) handle: Handle,
     /// What the library answered for convolutions it was asked before.
     plans: HashMap<Convolution, Option<Plan>>,
+    /// Nothing where its part for recurrent layers is missing.
+    pub(super) recurrent: Option<Recurrent>,
 }
 
 /// The library's objects for a convolution, and the way it makes it.
@@ -214,8 +217,11 @@ impl Dnn {
             (functions.cudnnCreate)(&mut handle) == 0
                 && (functions.cudnnSetStream)(handle, stream) == 0
         };
-        let state = Mutex::new(State { handle, plans: HashMap::new() });
-        works.then_some(Dnn { functions, state })
+        works.then(|| {
+            let recurrent = Recurrent::open(handle);
+            let state = State { handle, plans: HashMap::new(), recurrent };
+            Dnn { functions, state: Mutex::new(state) }
+        })
     }
 
     /// The library's name and version: `cuDNN 9.28.1`.
@@ -226,7 +232,7 @@ impl Dnn {
     }
 
     /// What a status says.
-    fn told(&self, status: Status) -> Result<(), Failure> {
+    pub(super) fn told(&self, status: Status) -> Result<(), Failure> {
         if status == 0 {
             return Ok(());
         }
@@ -239,7 +245,7 @@ impl Dnn {
         Err(Failure::Other(format!("cuDNN: {name}")))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -435,7 +441,10 @@ impl Dnn {
             Some(failed) => failed,
             // SAFETY: the object was made just now.
             None => unsafe {
-                (functions.cudnnSetConvolutionMathType)(plan.window, math(convolution))
+                (functions.cudnnSetConvolutionMathType)(
+                    plan.window,
+                    math(convolution.dtype, convolution.tf32),
+                )
             },
         }
     }
@@ -484,7 +493,7 @@ impl Dnn {
         if status != 0 {
             return status;
         }
-        let may = math(convolution);
+        let may = math(convolution.dtype, convolution.tf32);
         for way in &ways[..(count.max(0) as usize).min(WAYS)] {
             // Where only exact products are allowed a way is never asked to make others.
             let math = if may == FMA_MATH { FMA_MATH } else { way.math };
@@ -588,7 +597,8 @@ mod tests {
         let Some(library) = library::open(&NAMES) else { return };
         // SAFETY: these are the types in `cudnn.h`.
         let functions = unsafe { Functions::of(library) }.expect("all functions");
-        let state = State { handle: ptr::null_mut(), plans: HashMap::new() };
+        let handle = ptr::null_mut();
+        let state = State { handle, plans: HashMap::new(), recurrent: None };
         let dnn = Dnn { functions, state: Mutex::new(state) };
         for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
             let convolution = Convolution { dtype, ..small() };
@@ -622,6 +632,10 @@ mod tests {
         assert!(Sizes::of(&large).is_none());
         let endless = Convolution { images: [usize::MAX, 3, 8, 8], ..small };
         assert!(Sizes::of(&endless).is_none());
-        assert_eq!(math(&small), FMA_MATH, "exact unless it is allowed not to be");
+        assert_eq!(
+            math(small.dtype, small.tf32),
+            FMA_MATH,
+            "exact unless it is allowed not to be"
+        );
     }
 }

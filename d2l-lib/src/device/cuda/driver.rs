@@ -10,6 +10,7 @@ use super::{
     allocator::Region,
     blas::{Operands, Product},
     dnn::{Convolution, Sides},
+    recurrence::{Needs, Recurrence, Scene},
 };
 
 /// A place in a device's memory.
@@ -184,6 +185,21 @@ pub(crate) trait Driver: Send + Sync {
         &self,
         convolution: &Convolution,
         at: &Sides,
+        room: Region,
+    ) -> Result<bool, Failure>;
+
+    /// What a library needs for recurrent layers, if there is one that makes these.
+    fn needs(&self, recurrence: &Recurrence) -> Result<Option<Needs>, Failure>;
+
+    /// Recurrent layers by a library, on one of their ways; whether there is one that does this.
+    ///
+    /// # Safety
+    /// All that the scene names must be in memory that was allocated here and is large enough,
+    /// and so must the room.
+    unsafe fn recur(
+        &self,
+        recurrence: &Recurrence,
+        at: &Scene,
         room: Region,
     ) -> Result<bool, Failure>;
 

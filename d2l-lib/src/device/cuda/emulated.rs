@@ -1,7 +1,7 @@
 //! A device made of the processor: the machine's C++ compiler makes the same kernels for it, and
 //! `emulate.h` runs their threads. It is slow, and there to test everything above the driver
 //! where no GPU is: `D2L_CUDA=emulated` in the environment gives two such devices, the first one
-//! with libraries for products and convolutions (but not with `D2L_CUDA_LIBRARIES=none`), the
+//! with libraries (but not with `D2L_CUDA_LIBRARIES=none`), the
 //! second one without.
 
 use std::{
@@ -21,7 +21,9 @@ use super::{
     driver::{
         Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
     },
-    program, reference,
+    program,
+    recurrence::{Needs, Recurrence, Scene, Way},
+    reference,
 };
 
 const HEADER: &str = include_str!("kernels/emulate.h");
@@ -33,11 +35,14 @@ const MEMORY: usize = 1 << 30;
 const GUARD: usize = 64;
 const GUARD_BYTE: u8 = 0xA5;
 
+/// Layers that go through more times than this are refused when they are to be made.
+const MOST_TIMES: usize = 40;
+
 #[derive(Default)]
 pub(super) struct Emulated {
     blocks: Mutex<HashMap<Address, Vec<u8>>>,
     modules: Mutex<Vec<Library>>,
-    /// Whether products and convolutions are made as if by libraries.
+    /// Whether products, convolutions and recurrent layers are made as if by libraries.
     libraries: bool,
 }
 
@@ -238,6 +243,32 @@ impl Driver for Emulated {
         );
         // SAFETY: the caller answers for the sides.
         let done = self.libraries && unsafe { reference::convolve(convolution, at) };
+        self.check();
+        Ok(done)
+    }
+
+    fn needs(&self, recurrence: &Recurrence) -> Result<Option<Needs>, Failure> {
+        let is_for_it = self.libraries && recurrence.dtype.is_float();
+        Ok(is_for_it.then(|| reference::recurrence::needs(recurrence)))
+    }
+
+    unsafe fn recur(
+        &self,
+        recurrence: &Recurrence,
+        at: &Scene,
+        _: Region,
+    ) -> Result<bool, Failure> {
+        // As cuDNN with more than 65,535, which take too long here.
+        if !self.libraries || recurrence.times > MOST_TIMES {
+            return Ok(false);
+        }
+        let all = [at.inputs, at.outputs, at.first[0], at.first[1], at.weights];
+        let (Way::There { last } | Way::Back { last, .. }) = at.way;
+        for place in all.into_iter().chain(last) {
+            assert_eq!(place % SIDE_ALIGNMENT, 0, "where cuDNN can read it");
+        }
+        // SAFETY: the caller answers for the scene.
+        let done = unsafe { reference::recurrence::recur(recurrence, at) };
         self.check();
         Ok(done)
     }

@@ -17,6 +17,7 @@ use super::{
     },
     error::CudaError,
     recording::{self, Cells, Operation, Packed},
+    recurrence::{Needs, Recurrence, Scene},
 };
 use crate::dtype::DType;
 
@@ -357,14 +358,10 @@ impl Gpu {
     ) -> Result<bool, CudaError> {
         let bytes = self.told(operation, self.driver.room_for(convolution))?;
         let Some(bytes) = bytes else { return Ok(false) };
-        let mut array = None;
-        if bytes > 0 {
-            array = match self.array(operation, DType::U8, bytes) {
-                Err(CudaError::OutOfMemory { .. }) => return Ok(false),
-                array => Some(array?),
-            };
-        }
-        let room = Region { at: array.as_ref().map_or(0, Array::address), bytes };
+        let Some(array) = self.spare(operation, DType::U8, bytes)? else {
+            return Ok(false);
+        };
+        let room = array.region();
         // SAFETY: the caller answers for the sides; the room goes back when all is queued.
         let done = unsafe { self.driver.convolve(convolution, at, room) };
         self.queued(operation, done, || Operation::Convolve {
@@ -372,6 +369,55 @@ impl Gpu {
             at: *at,
             room,
         })
+    }
+
+    /// What a library needs for recurrent layers, if there is one that makes these.
+    pub(crate) fn needs(
+        &self,
+        operation: &'static str,
+        recurrence: &Recurrence,
+    ) -> Result<Option<Needs>, CudaError> {
+        self.told(operation, self.driver.needs(recurrence))
+    }
+
+    /// Queues recurrent layers by a library; whether there is one that does this, and memory for
+    /// so many bytes of room.
+    ///
+    /// # Safety
+    /// As for [`Driver::recur`].
+    pub(crate) unsafe fn recur(
+        &'static self,
+        operation: &'static str,
+        recurrence: &Recurrence,
+        at: &Scene,
+        bytes: usize,
+    ) -> Result<bool, CudaError> {
+        let Some(array) = self.spare(operation, DType::U8, bytes)? else {
+            return Ok(false);
+        };
+        let room = array.region();
+        // SAFETY: the caller answers for the scene; the room goes back when all is queued.
+        let done = unsafe { self.driver.recur(recurrence, at, room) };
+        self.queued(operation, done, || Operation::Recur {
+            recurrence: *recurrence,
+            at: *at,
+            room,
+        })
+    }
+
+    /// Room for elements that a library needs, if there is memory for them: without the library
+    /// less may do.
+    pub(crate) fn spare(
+        &'static self,
+        operation: &'static str,
+        dtype: DType,
+        length: usize,
+    ) -> Result<Option<Array>, CudaError> {
+        match self.array(operation, dtype, length) {
+            Ok(array) => Ok(Some(array)),
+            Err(CudaError::OutOfMemory { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// How many bytes of columns a convolution by our own kernels has in memory at once: 256 MB,
@@ -463,6 +509,10 @@ impl Gpu {
                 // SAFETY: as above.
                 same(unsafe { self.driver.convolve(convolution, at, *room) })
             }
+            Operation::Recur { recurrence, at, room } => {
+                // SAFETY: as above.
+                same(unsafe { self.driver.recur(recurrence, at, *room) })
+            }
             Operation::Copy { from, to, bytes } => self.driver.copy(*from, *to, *bytes),
             Operation::Zero { at, bytes } => self.driver.zero(*at, *bytes),
             Operation::Upload { bytes, to } => self.driver.upload(bytes, *to),
@@ -491,7 +541,10 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
-    use crate::device::cuda::{Factor, Pass, mock::Mock, program};
+    use crate::{
+        device::cuda::{Factor, Pass, Way, mock::Mock, program},
+        ops::recurrent::Kind,
+    };
 
     /// A GPU of which the test keeps the driver.
     fn mocked(total: usize) -> (&'static Gpu, Arc<Mock>) {
@@ -605,6 +658,33 @@ mod tests {
         unsafe { gpu.convolve("conv2d", &convolution, &at) }
     }
 
+    /// One way through a recurrent layer, if there is a library for it.
+    fn recur(gpu: &'static Gpu) -> Result<bool, CudaError> {
+        let recurrence = Recurrence {
+            kind: Kind::Lstm,
+            dtype: DType::F32,
+            tf32: false,
+            layers: 1,
+            ways: 1,
+            times: 2,
+            count: 1,
+            inputs: 1,
+            hiddens: 1,
+            trains: false,
+        };
+        let scene = Scene {
+            inputs: 0,
+            outputs: 0,
+            first: [0; 2],
+            weights: 0,
+            trace: Region { at: 0, bytes: 0 },
+            way: Way::There { last: [0; 2] },
+        };
+        let Some(needs) = gpu.needs("lstm", &recurrence)? else { return Ok(false) };
+        // SAFETY: the mock looks at nothing of the scene.
+        unsafe { gpu.recur("lstm", &recurrence, &scene, needs.room) }
+    }
+
     fn with_libraries(total: usize, room: usize) -> (&'static Gpu, Arc<Mock>) {
         let mock = Arc::new(Mock::with_libraries(total, room));
         (Box::leak(Box::new(Gpu::new(3, mock.clone()))), mock)
@@ -615,6 +695,7 @@ mod tests {
         let (gpu, mock) = mocked(1 << 20);
         assert!(!gpu.multiplies());
         assert_eq!((multiply(gpu), convolve(gpu)), (Ok(false), Ok(false)));
+        assert_eq!(recur(gpu), Ok(false));
         assert_eq!(mock.used(), 0, "nobody needs room");
         assert!(gpu.libraries().is_empty());
     }
@@ -631,15 +712,20 @@ mod tests {
         let room = mock.convolutions.lock().unwrap()[0];
         assert!(room.bytes == 3000 && room.at != rooms[0].at && room.at != 0);
         assert_eq!(gpu.figures().in_use, in_use, "a convolution's room goes back");
+        assert_eq!(recur(gpu), Ok(true));
+        let room = mock.recurrences.lock().unwrap()[0];
+        assert!(room.bytes == 3000 && room.at != rooms[0].at && room.at != 0);
+        assert_eq!(gpu.figures().in_use, in_use, "and so does a recurrent layer's");
     }
 
     #[test]
-    fn where_there_is_no_memory_for_room_products_do_without_and_kernels_convolve() {
+    fn where_there_is_no_memory_for_room_products_do_without_and_kernels_do_the_rest() {
         let (gpu, mock) = with_libraries(1 << 20, 2 << 20);
         assert_eq!(multiply(gpu), Ok(true));
         assert_eq!(*mock.products.lock().unwrap(), [Region { at: 0, bytes: 0 }]);
-        assert_eq!(convolve(gpu), Ok(false));
+        assert_eq!((convolve(gpu), recur(gpu)), (Ok(false), Ok(false)));
         assert!(mock.convolutions.lock().unwrap().is_empty());
+        assert!(mock.recurrences.lock().unwrap().is_empty());
         assert!(gpu.array("add", DType::U8, 1 << 20).is_ok(), "all of it can be had");
     }
 
@@ -654,11 +740,12 @@ mod tests {
             mock.fail(call, failure());
             assert_eq!(convolve(gpu).unwrap_err().to_string(), format!("conv2d {text}"));
         }
-        assert_eq!(
-            (multiply(gpu), convolve(gpu)),
-            (Ok(true), Ok(true)),
-            "the next ones work"
-        );
+        for call in ["needs", "recur"] {
+            mock.fail(call, failure());
+            assert_eq!(recur(gpu).unwrap_err().to_string(), format!("lstm {text}"));
+        }
+        let next = [multiply(gpu), convolve(gpu), recur(gpu)];
+        assert_eq!(next, [Ok(true), Ok(true), Ok(true)], "the next ones work");
     }
 
     #[test]
@@ -666,10 +753,15 @@ mod tests {
         let (gpu, mock) = with_libraries(1 << 20, 512);
         gpu.begin_recording(7);
         assert_eq!((multiply(gpu), convolve(gpu)), (Ok(true), Ok(true)));
+        assert_eq!(recur(gpu), Ok(true));
         let recorded = recording::end().unwrap().operations;
         let kinds = matches!(
             recorded[..],
-            [Operation::Multiply { .. }, Operation::Convolve { .. }]
+            [
+                Operation::Multiply { .. },
+                Operation::Convolve { .. },
+                Operation::Recur { .. }
+            ]
         );
         assert!(kinds, "{recorded:?}");
         let mut cells = Cells::default();
@@ -680,6 +772,8 @@ mod tests {
         );
         assert!(products.len() == 2 && products[0] == products[1]);
         assert!(convolutions.len() == 2 && convolutions[0] == convolutions[1]);
+        let recurrences = mock.recurrences.lock().unwrap().clone();
+        assert!(recurrences.len() == 2 && recurrences[0] == recurrences[1]);
         mock.fail("multiply", Failure::Other("CUBLAS_STATUS_INTERNAL_ERROR".to_owned()));
         let error = gpu.replay(&recorded, None, &mut cells).unwrap_err().to_string();
         assert_eq!(error, "replay failed on cuda:3: CUBLAS_STATUS_INTERNAL_ERROR");
@@ -696,7 +790,8 @@ mod tests {
         let gpu: &'static Gpu = gpu;
         multiply(gpu).unwrap();
         convolve(gpu).unwrap();
-        assert_eq!(mock.synchronizations.load(Relaxed), 2);
+        recur(gpu).unwrap();
+        assert_eq!(mock.synchronizations.load(Relaxed), 3);
     }
 
     #[test]

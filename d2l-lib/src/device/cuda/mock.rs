@@ -16,6 +16,7 @@ use super::{
     driver::{
         Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
     },
+    recurrence::{Needs, Recurrence, Scene},
 };
 
 pub(crate) struct Mock {
@@ -30,9 +31,10 @@ pub(crate) struct Mock {
     pub(crate) synchronizations: AtomicUsize,
     /// How many bytes of room its libraries want, if it has libraries.
     pub(crate) room: Option<usize>,
-    /// The room that each product and each convolution got.
+    /// The room that each product, each convolution and each way of recurrent layers got.
     pub(crate) products: Mutex<Vec<Region>>,
     pub(crate) convolutions: Mutex<Vec<Region>>,
+    pub(crate) recurrences: Mutex<Vec<Region>>,
 }
 
 impl Mock {
@@ -48,6 +50,7 @@ impl Mock {
             room: None,
             products: Mutex::default(),
             convolutions: Mutex::default(),
+            recurrences: Mutex::default(),
         }
     }
 
@@ -211,6 +214,24 @@ impl Driver for Mock {
     ) -> Result<bool, Failure> {
         self.works("convolve")?;
         self.convolutions.lock().unwrap().push(room);
+        Ok(self.room.is_some())
+    }
+
+    fn needs(&self, _: &Recurrence) -> Result<Option<Needs>, Failure> {
+        self.works("needs")?;
+        let needs =
+            |room| Needs { weights: 0, blocks: Vec::new().into(), trace: 0, room };
+        Ok(self.room.map(needs))
+    }
+
+    unsafe fn recur(
+        &self,
+        _: &Recurrence,
+        _: &Scene,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.works("recur")?;
+        self.recurrences.lock().unwrap().push(room);
         Ok(self.room.is_some())
     }
 

@@ -3,8 +3,8 @@
 //!
 //! * [`driver`](Driver) is the boundary: a real GPU ([`nvidia`]), one made of the processor
 //!   ([`emulated`]), or one that fails on request.
-//! * [`blas`] and [`dnn`] describe products and convolutions, and let NVIDIA's libraries make
-//!   them where they are found ([`library`]).
+//! * [`blas`], [`dnn`] and [`recurrence`] describe products, convolutions and recurrent layers,
+//!   and let NVIDIA's libraries make them where they are found ([`library`]).
 //! * [`gpu`] is what is above it: memory that is kept ([`allocator`]), kernels by name
 //!   ([`program`]).
 //! * [`array`] has elements, or what computes them when something needs them ([`chain`]).
@@ -29,6 +29,7 @@ pub(crate) mod mock;
 mod nvidia;
 mod program;
 pub(crate) mod recording;
+mod recurrence;
 mod reference;
 mod staging;
 #[cfg(test)]
@@ -54,6 +55,7 @@ pub(crate) use program::{
     ARITHMETIC, ATTENTION, COMPARE, CONVERT, GATHER, MAP, MATMUL, NORMALIZE, OPTIMIZER,
     RANDOM, RECURRENT, REDUCE, SLOPE, SOFTMAX, TRANSPOSE, WINDOW,
 };
+pub(crate) use recurrence::{Needs, Recurrence, Scene, Way};
 pub use tf32::{allow_tf32, is_tf32_allowed};
 pub(crate) use walk::Walk;
 
@@ -166,7 +168,7 @@ impl Device {
     }
 
     /// The libraries that the device computes with, and their versions: `cuBLASLt 13.1.0` makes
-    /// products of matrices, `cuDNN 9.15.0` convolutions. Where a GPU lacks one, and with
+    /// products of matrices, `cuDNN 9.15.0` convolutions and recurrent layers. Where a GPU lacks one, and with
     /// `D2L_CUDA_LIBRARIES=none` in the environment, kernels of this crate do it instead, which are
     /// slower. The processor has none.
     ///

@@ -20,6 +20,7 @@ use super::{
     },
     error::CudaError,
     library, program,
+    recurrence::{Needs, Recurrence, Scene},
     transfer::Transfers,
 };
 
@@ -125,7 +126,7 @@ impl Nvidia {
         self.blas.get_or_init(open).as_ref()
     }
 
-    /// The library for convolutions, if it is here. The context must be that of this thread.
+    /// The library for convolutions and recurrent layers, if it is here. The context must be that of this thread.
     fn dnn(&self) -> Option<&Dnn> {
         let open =
             || if library::are_wanted() { Dnn::open(self.stream.cast()) } else { None };
@@ -297,6 +298,23 @@ impl Driver for Nvidia {
         let Some(dnn) = self.dnn() else { return Ok(false) };
         // SAFETY: the caller answers for the sides and the room.
         unsafe { dnn.convolve(convolution, at, room) }
+    }
+
+    fn needs(&self, recurrence: &Recurrence) -> Result<Option<Needs>, Failure> {
+        self.enter()?;
+        self.dnn().map_or(Ok(None), |dnn| dnn.needs(recurrence))
+    }
+
+    unsafe fn recur(
+        &self,
+        recurrence: &Recurrence,
+        at: &Scene,
+        room: Region,
+    ) -> Result<bool, Failure> {
+        self.enter()?;
+        let Some(dnn) = self.dnn() else { return Ok(false) };
+        // SAFETY: the caller answers for the scene and the room.
+        unsafe { dnn.recur(recurrence, at, room) }
     }
 
     fn capture(

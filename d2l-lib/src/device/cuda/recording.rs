@@ -17,6 +17,7 @@ use super::{
     dnn::{Convolution, Sides},
     driver::{Address, Function, Grid},
     error::CudaError,
+    recurrence::{Recurrence, Scene},
 };
 
 /// Something that was queued.
@@ -28,6 +29,7 @@ pub(crate) enum Operation {
     Upload { bytes: Vec<u8>, to: Address },
     Multiply { product: Product, at: Operands, room: Region },
     Convolve { convolution: Convolution, at: Sides, room: Region },
+    Recur { recurrence: Recurrence, at: Scene, room: Region },
 }
 
 /// The arguments of a kernel, one behind the other.

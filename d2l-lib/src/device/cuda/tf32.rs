@@ -13,11 +13,11 @@ fn switch() -> &'static AtomicBool {
     SWITCH.get_or_init(|| AtomicBool::new(asked()))
 }
 
-/// Lets GPUs round the factors of products and convolutions of `f32` to TF32, with 11 digits of
-/// two instead of 24, which is several times as fast; sums stay in `f32`.
+/// Lets GPUs round the factors of products, convolutions and recurrent layers of `f32` to TF32,
+/// with 11 digits of two instead of 24, which is several times as fast; sums stay in `f32`.
 ///
 /// Not allowed at first, neither in products of matrices nor (other than in PyTorch) in
-/// convolutions; `D2L_TF32=1` in the environment allows it from the start. It changes nothing on
+/// convolutions and recurrent layers; `D2L_TF32=1` in the environment allows it from the start. It changes nothing on
 /// the processor, and nothing where cuBLASLt or cuDNN is missing.
 ///
 /// ```

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The elements of `x` row after row where a library can read them, and where the first one is.
-fn aligned(x: &Tensor) -> Option<(Arc<Array>, u64)> {
+pub(super) fn aligned(x: &Tensor) -> Option<(Arc<Array>, u64)> {
     let found = in_rows(x)?;
     if found.1 % SIDE_ALIGNMENT == 0 { Some(found) } else { in_rows(&copy(x)?) }
 }

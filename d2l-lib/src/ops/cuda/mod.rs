@@ -9,6 +9,7 @@ mod layers;
 mod matmul;
 mod optimizer;
 mod random;
+mod recurrence;
 mod recurrent;
 mod reduce;
 mod rows;
@@ -36,6 +37,7 @@ pub(crate) use layers::{Sliding, rows_of, rows_of_back, standardize, standardize
 pub(crate) use matmul::{affine, product};
 pub(crate) use optimizer::{Later, Rule, update};
 pub(crate) use random::{Draw, PIECE, draw, draw_by_weight, draw_counts};
+pub(crate) use recurrence::recur_by_library;
 pub(crate) use recurrent::{Trace, recur, recur_back};
 pub(crate) use reduce::{Fold, fold};
 pub(crate) use rows::{cross_entropy, rows, rows_back};

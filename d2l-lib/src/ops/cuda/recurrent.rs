@@ -1,5 +1,5 @@
-//! Recurrent layers over whole sequences: products of matrices, and one pass over the states of
-//! each time.
+//! Recurrent layers over whole sequences where no library makes them: products of matrices, and
+//! one pass over the states of each time.
 
 use super::{done, grid, place, zip, zip_in_place};
 use crate::{

@@ -1,4 +1,7 @@
-//! Products and convolutions by plain loops: what an emulated GPU has instead of libraries.
+//! Products, convolutions and recurrent layers by plain loops: what an emulated GPU has instead of
+//! libraries.
+
+pub(super) mod recurrence;
 
 use half::{bf16, f16};
 
@@ -79,6 +82,7 @@ macro_rules! with_term {
         }
     };
 }
+use with_term;
 
 /// # Safety
 /// There must be so many elements, with which nothing else happens meanwhile.
