@@ -365,6 +365,9 @@ impl Memory {
             Memory::Host(block) => {
                 gpu.upload(NAME, dtype, bytes(&block.elements::<T>()[part]))?
             }
+            Memory::Gpu(own) if let Some(array) = gpu.bring(NAME, own, part.clone())? => {
+                array
+            }
             elsewhere => {
                 let block = elsewhere.to_host(NAME, dtype, part)?;
                 gpu.upload(NAME, dtype, bytes(block.elements::<T>()))?

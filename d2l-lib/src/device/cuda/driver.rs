@@ -66,6 +66,10 @@ impl Drop for Mark {
     }
 }
 
+/// What a device is known by to others of its kind, which may copy from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Peer(pub(crate) usize);
+
 /// Some kernels in one source file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
@@ -136,6 +140,23 @@ pub(crate) trait Driver: Send + Sync {
     fn download(&self, from: Address, to: &mut [u8]) -> Result<(), Failure>;
 
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Failure>;
+
+    /// What others copy from it by, if they can.
+    fn peer(&self) -> Option<Peer> {
+        None
+    }
+
+    /// Queues a copy from another device's memory; whether that can be. It is not in the order of
+    /// the other one's queue.
+    fn copy_from(
+        &self,
+        _other: Peer,
+        _from: Address,
+        _to: Address,
+        _bytes: usize,
+    ) -> Result<bool, Failure> {
+        Ok(false)
+    }
 
     fn zero(&self, at: Address, bytes: usize) -> Result<(), Failure>;
 

@@ -19,7 +19,7 @@ use super::{
     blas::{BIAS_ALIGNMENT, Operands, Product},
     dnn::{Convolution, SIDE_ALIGNMENT, Sides},
     driver::{
-        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Program,
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Module, Peer, Program,
     },
     program,
     recurrence::{Needs, Recurrence, Scene, Way},
@@ -135,6 +135,21 @@ impl Driver for Emulated {
             std::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len())
         };
         Ok(())
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        // All of them have their memory in this process.
+        Some(Peer(0))
+    }
+
+    fn copy_from(
+        &self,
+        _: Peer,
+        from: Address,
+        to: Address,
+        bytes: usize,
+    ) -> Result<bool, Failure> {
+        self.copy(from, to, bytes).map(|()| true)
     }
 
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ffi::c_void,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -14,7 +14,8 @@ use super::{
     blas::{Operands, Product},
     dnn::{Convolution, Sides},
     driver::{
-        Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Peer,
+        Program,
     },
     recurrence::{Needs, Recurrence, Scene},
 };
@@ -27,6 +28,8 @@ pub(crate) struct Mock {
     failures: Mutex<HashMap<&'static str, Failure>>,
     /// Uploads beside the queue, by their marks: done when the queue waits for them, not before.
     beside: Mutex<HashMap<usize, (Vec<u8>, Address)>>,
+    /// What was asked of this device and others that share it, in order, with their names.
+    pub(crate) journal: Option<(&'static str, Journal)>,
     pub(crate) launches: AtomicUsize,
     pub(crate) synchronizations: AtomicUsize,
     /// How many bytes of room its libraries want, if it has libraries.
@@ -37,6 +40,8 @@ pub(crate) struct Mock {
     pub(crate) recurrences: Mutex<Vec<Region>>,
 }
 
+pub(crate) type Journal = Arc<Mutex<Vec<(&'static str, &'static str)>>>;
+
 impl Mock {
     pub(crate) fn with_memory(total: usize) -> Mock {
         Mock {
@@ -45,6 +50,7 @@ impl Mock {
             next: AtomicUsize::new(1 << 20),
             failures: Mutex::new(HashMap::new()),
             beside: Mutex::new(HashMap::new()),
+            journal: None,
             launches: AtomicUsize::new(0),
             synchronizations: AtomicUsize::new(0),
             room: None,
@@ -75,6 +81,9 @@ impl Mock {
     }
 
     fn works(&self, call: &'static str) -> Result<(), Failure> {
+        if let Some((name, journal)) = &self.journal {
+            journal.lock().unwrap().push((name, call));
+        }
         match self.failures.lock().unwrap().remove(call) {
             Some(failure) => Err(failure),
             None => Ok(()),
@@ -152,6 +161,20 @@ impl Driver for Mock {
         blocks.get_mut(&to).expect("what was allocated")[..bytes]
             .copy_from_slice(&values);
         Ok(())
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        self.journal.is_some().then_some(Peer(0))
+    }
+
+    fn copy_from(
+        &self,
+        _: Peer,
+        _: Address,
+        _: Address,
+        _: usize,
+    ) -> Result<bool, Failure> {
+        self.works("copy_from").map(|()| true)
     }
 
     fn zero(&self, at: Address, bytes: usize) -> Result<(), Failure> {

@@ -27,6 +27,7 @@ mod library;
 #[cfg(test)]
 pub(crate) mod mock;
 mod nvidia;
+mod peer;
 mod program;
 pub(crate) mod recording;
 mod recurrence;

@@ -3,7 +3,7 @@
 use std::{
     ffi::{CString, c_int, c_void},
     fs,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use cudarc::{
@@ -16,7 +16,8 @@ use super::{
     blas::{Blas, Operands, Product},
     dnn::{Convolution, Dnn, Sides},
     driver::{
-        Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Program,
+        Address, Capacity, Driver, Failure, Function, Graph, Grid, Mark, Module, Peer,
+        Program,
     },
     error::CudaError,
     library, program,
@@ -40,6 +41,8 @@ pub(super) struct Nvidia {
     /// Libraries, each looked for when it is first needed.
     blas: OnceLock<Option<Blas>>,
     dnn: OnceLock<Option<Dnn>>,
+    /// The contexts whose memory it was asked to reach without a detour.
+    peers: Mutex<Vec<Peer>>,
 }
 
 // SAFETY: contexts and streams may be used from every thread; a thread that does makes the
@@ -117,6 +120,7 @@ impl Nvidia {
             is_hopper: major >= 9,
             blas: OnceLock::new(),
             dnn: OnceLock::new(),
+            peers: Mutex::default(),
         })
     }
 
@@ -210,6 +214,35 @@ impl Driver for Nvidia {
         // SAFETY: both are large enough.
         unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream) }
             .map_err(failure)
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        Some(Peer(self.context as usize))
+    }
+
+    fn copy_from(
+        &self,
+        other: Peer,
+        from: Address,
+        to: Address,
+        bytes: usize,
+    ) -> Result<bool, Failure> {
+        self.enter()?;
+        let Peer(context) = other;
+        let context = context as sys::CUcontext;
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !peers.contains(&other) {
+            peers.push(other);
+            // Where it cannot, or another library had it do so, the copy is the same.
+            // SAFETY: contexts live as long as the process.
+            let _ = unsafe { sys::cuCtxEnablePeerAccess(context, 0) };
+        }
+        // SAFETY: both places are large enough, each in the memory of its context.
+        unsafe {
+            result::memcpy_peer_async(self.context, to, context, from, bytes, self.stream)
+        }
+        .map(|()| true)
+        .map_err(failure)
     }
 
     fn zero(&self, at: Address, bytes: usize) -> Result<(), Failure> {
