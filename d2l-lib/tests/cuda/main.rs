@@ -7,6 +7,7 @@ mod batches;
 mod draws;
 mod libraries;
 mod models;
+mod optimizers;
 mod parallel;
 mod replay;
 

@@ -33,7 +33,7 @@ const fn last(files: &[&'static str]) -> &'static str {
 
 programs! {
     ALL:
-    CHAIN: "functions.cuh", "halves.cuh", "chain.cuh", "map.cu", "slope.cu", "arithmetic.cu", "compare.cu", "chain.cu";
+    CHAIN: "functions.cuh", "halves.cuh", "lanes.cuh", "chain.cuh", "map.cu", "slope.cu", "arithmetic.cu", "compare.cu", "chain.cu";
     MAP: "functions.cuh", "elementwise.cuh", "map.cu";
     ARITHMETIC: "functions.cuh", "elementwise.cuh", "arithmetic.cu";
     COMPARE: "elementwise.cuh", "compare.cu";
@@ -45,7 +45,7 @@ programs! {
     MATMUL: "matmul.cu";
     GATHER: "gather.cu";
     NORMALIZE: "normalize.cu";
-    OPTIMIZER: "optimizer.cu";
+    OPTIMIZER: "halves.cuh", "lanes.cuh", "optimizer.cu";
     WINDOW: "window.cu";
     ATTENTION: "attention.cu";
     RECURRENT: "recurrent.cu";

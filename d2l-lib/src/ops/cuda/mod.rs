@@ -34,7 +34,7 @@ pub(crate) use elementwise::{
 };
 pub(crate) use layers::{Sliding, rows_of, rows_of_back, standardize, standardize_back};
 pub(crate) use matmul::{affine, product};
-pub(crate) use optimizer::{Later, Rule, update};
+pub(crate) use optimizer::{Later, Rule, Updates, squares};
 pub(crate) use random::{Draw, draw, draw_by_weight};
 pub(crate) use recurrent::{Trace, recur, recur_back};
 pub(crate) use reduce::{Fold, fold};

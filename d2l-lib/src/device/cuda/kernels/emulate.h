@@ -32,6 +32,9 @@ struct dim3 {
 struct float4 {
     float x, y, z, w;
 };
+struct double2 {
+    double x, y;
+};
 struct ushort4 {
     unsigned short x, y, z, w;
 };
@@ -181,6 +184,8 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
 }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 using std::isnan;
+// Of `float` one in `float`, as on a GPU.
+using std::sqrt;
 
 #define EXPORT(name)                                                                             \
     extern "C" __attribute__((visibility("default"))) bool launch_##name(                        \
