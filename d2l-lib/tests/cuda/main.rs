@@ -10,6 +10,7 @@ mod models;
 mod optimizers;
 mod parallel;
 mod replay;
+mod rows;
 
 use std::{
     process::Command,

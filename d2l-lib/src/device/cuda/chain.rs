@@ -155,7 +155,7 @@ impl Expression {
     }
 }
 
-/// How kernels call a type of floats, or of the bools among them; as `Type` in `lanes.cuh`.
+/// How kernels call a type; as `Type` in `lanes.cuh`.
 pub(crate) fn kind(dtype: DType) -> u32 {
     match dtype {
         DType::F32 => 0,
@@ -163,7 +163,8 @@ pub(crate) fn kind(dtype: DType) -> u32 {
         DType::BF16 => 2,
         DType::Bool => 3,
         DType::F64 => 4,
-        _ => unreachable!("no kernel calls {dtype} so"),
+        DType::I64 => 5,
+        DType::U8 => 6,
     }
 }
 

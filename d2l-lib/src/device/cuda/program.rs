@@ -39,7 +39,7 @@ programs! {
     COMPARE: "elementwise.cuh", "compare.cu";
     SLOPE: "functions.cuh", "elementwise.cuh", "slope.cu";
     CONVERT: "elementwise.cuh", "convert.cu";
-    REDUCE: "reduce.cu";
+    REDUCE: "halves.cuh", "lanes.cuh", "reduce.cu";
     SOFTMAX: "softmax.cu";
     TRANSPOSE: "transpose.cu";
     MATMUL: "matmul.cu";

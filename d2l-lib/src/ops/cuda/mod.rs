@@ -140,14 +140,19 @@ pub(super) fn grid(gpu: &Gpu, count: usize) -> Grid {
     Grid { blocks: [blocks as u32, 1, 1], threads: [threads as u32, 1, 1], shared: 0 }
 }
 
-/// A grid in which a row of a block's threads takes each of `rows` rows of `length` elements:
-/// a warp for short ones, a block for long ones.
+/// A grid in which a row of a block's threads takes each of `rows` rows of `length` elements, four
+/// at a time: a warp or a part of one for short ones, a block for long ones.
 pub(super) fn grid_of_rows(gpu: &Gpu, rows: usize, length: usize) -> Grid {
-    let (along, side_by_side) = if length <= 1024 { (32, 4) } else { (256, 1) };
+    let along = match length {
+        0..=1024 => length.div_ceil(4).next_power_of_two().min(32),
+        _ => 256,
+    };
+    // At least a warp, and no more than there are rows for.
+    let side_by_side = (128 / along).min(rows.next_power_of_two()).max(32 / along).max(1);
     let blocks = rows.div_ceil(side_by_side).clamp(1, 4 * gpu.blocks() as usize);
     Grid {
         blocks: [blocks as u32, 1, 1],
-        threads: [along, side_by_side as u32, 1],
+        threads: [along as u32, side_by_side as u32, 1],
         shared: 0,
     }
 }

@@ -99,14 +99,12 @@ struct Plus {
 struct Greater {
     template <class T> __device__ T operator()(T a, T b) const { return greater(a, b); }
 };
-struct Smaller {
-    template <class T> __device__ T operator()(T a, T b) const { return smaller(a, b); }
-};
 
 // `value` of all threads of a row of the block (those with one `threadIdx.y`) joined; every one
-// of them gets the result. Rows of more than one warp need the block for themselves.
+// of them gets the result. Rows are as long as a power of 2; those of more than one warp need the
+// block for themselves.
 template <class T, class J> __device__ T join_row(T value, J join) {
-    for (int apart = WARP / 2; apart > 0; apart /= 2)
+    for (int apart = (blockDim.x < WARP ? blockDim.x : WARP) / 2; apart > 0; apart /= 2)
         value = join(value, T(__shfl_xor_sync(0xffffffffu, value, apart)));
     if (blockDim.x <= WARP) return value;
     __shared__ T warps[32];

@@ -20,6 +20,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
 #define __restrict__
 #define __launch_bounds__(...)
 #define __grid_constant__
@@ -34,6 +35,9 @@ struct float4 {
 };
 struct double2 {
     double x, y;
+};
+struct longlong2 {
+    long long x, y;
 };
 struct ushort4 {
     unsigned short x, y, z, w;

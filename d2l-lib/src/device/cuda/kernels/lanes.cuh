@@ -5,7 +5,7 @@
 #define EVERY_LANE _Pragma("unroll") for (int j = 0; j < LANES; ++j)
 
 // How elements are stored.
-enum Type { FLOAT, HALF, BRAIN, BOOL, DOUBLE };
+enum Type { FLOAT, HALF, BRAIN, BOOL, DOUBLE, LONG, BYTE };
 
 // The code of a function by its name (FNV-1a), above all small numbers.
 __device__ constexpr u32 code(const char *name) {
@@ -14,13 +14,13 @@ __device__ constexpr u32 code(const char *name) {
     return hash | 0x80000000u;
 }
 
-// Elements by their bits: the type of these, and that of all lanes, which are read and written in
-// one access to memory, at a multiple of their size.
+// Elements by their bits: the type of these, and how all lanes are read and written: at once, or
+// where numbers have 64 bits at twice, at a multiple of `ALIGNMENT`.
 template <class T> struct Stored;
-#define STORED(T, Bits_, All_, from_bits, to_bits)                                               \
+#define STORED(T, Bits_, All, from_bits, to_bits)                                                \
     template <> struct Stored<T> {                                                               \
         typedef Bits_ Bits;                                                                      \
-        typedef All_ All;                                                                        \
+        static const u32 ALIGNMENT = LANES * sizeof(Bits);                                       \
         static __device__ float number(Bits x) { return from_bits; }                             \
         static __device__ Bits bits(float x) { return to_bits; }                                 \
         template <class S> static __device__ void read_all(const Bits *at, S (&out)[LANES]) {    \
@@ -38,57 +38,61 @@ STORED(float, float, float4, x, x)
 STORED(F16, u16, ushort4, widened(F16{x}), rounded_f16(x).bits)
 STORED(BF16, u16, ushort4, widened(BF16{x}), rounded_bf16(x).bits)
 STORED(bool, u8, uchar4, x, x != 0)
-template <> struct Stored<double> {
-    typedef double Bits;
-    static __device__ double number(double x) { return x; }
-    static __device__ double bits(double x) { return x; }
-    static __device__ void read_all(const double *at, double (&out)[LANES]) {
-        const double2 *all = reinterpret_cast<const double2 *>(at);
-        double2 first = all[0], last = all[1];
-        out[0] = first.x, out[1] = first.y, out[2] = last.x, out[3] = last.y;
-    }
-    static __device__ void write_all(double *at, const double (&x)[LANES]) {
-        double2 *all = reinterpret_cast<double2 *>(at);
-        __stcg(all, double2{x[0], x[1]});
-        __stcg(all + 1, double2{x[2], x[3]});
-    }
-};
+STORED(u8, u8, uchar4, x, u8(x))
+#define STORED_LONG(T, Two)                                                                      \
+    template <> struct Stored<T> {                                                               \
+        typedef T Bits;                                                                          \
+        static const u32 ALIGNMENT = 2 * sizeof(T);                                              \
+        static __device__ T number(T x) { return x; }                                            \
+        static __device__ T bits(T x) { return x; }                                              \
+        static __device__ void read_all(const T *at, T (&out)[LANES]) {                          \
+            const Two *all = reinterpret_cast<const Two *>(at);                                  \
+            Two first = all[0], last = all[1];                                                   \
+            out[0] = first.x, out[1] = first.y, out[2] = last.x, out[3] = last.y;                \
+        }                                                                                        \
+        static __device__ void write_all(T *at, const T (&x)[LANES]) {                           \
+            Two *all = reinterpret_cast<Two *>(at);                                              \
+            __stcg(all, Two{x[0], x[1]});                                                        \
+            __stcg(all + 1, Two{x[2], x[3]});                                                    \
+        }                                                                                        \
+    };
+STORED_LONG(double, double2)
+STORED_LONG(i64, longlong2)
 
-// `count` elements that lie side by side from the first on, all of them at once where that is
-// possible; the other lanes stay as they are.
+// `count` elements that lie side by side from the first on, all lanes at once where that is
+// possible; the others stay as they are.
 template <class T, class S>
-__device__ void read(const void *from, i64 first, int count, bool at_once, S (&out)[LANES]) {
-    const auto *at = static_cast<const typename Stored<T>::Bits *>(from) + first;
-    if (at_once && count >= LANES) return Stored<T>::read_all(at, out);
+__device__ void read(const void *from, i64 first, i64 count, S (&out)[LANES]) {
+    typedef typename Stored<T>::Bits Bits;
+    const Bits *at = static_cast<const Bits *>(from) + first;
+    if (count >= LANES && u64(at) % Stored<T>::ALIGNMENT == 0)
+        return Stored<T>::read_all(at, out);
     EVERY_LANE if (j < count) out[j] = Stored<T>::number(at[j]);
 }
 template <class T, class S>
-__device__ void write(void *to, i64 first, int count, bool at_once, const S (&x)[LANES]) {
-    auto *at = static_cast<typename Stored<T>::Bits *>(to) + first;
-    if (at_once && count >= LANES) return Stored<T>::write_all(at, x);
+__device__ void write(void *to, i64 first, i64 count, const S (&x)[LANES]) {
+    typedef typename Stored<T>::Bits Bits;
+    Bits *at = static_cast<Bits *>(to) + first;
+    if (count >= LANES && u64(at) % Stored<T>::ALIGNMENT == 0)
+        return Stored<T>::write_all(at, x);
     EVERY_LANE if (j < count) at[j] = Stored<T>::bits(x[j]);
 }
 
-// The same for any type of those that are computed with in `float`, or in `double`.
-__device__ inline void read(const void *from, u32 type, i64 first, int count, bool at_once,
+// The same for every type that is computed with in `float`, and for the one that is in `double`.
+__device__ inline void read(const void *from, u32 type, i64 first, i64 count,
                             float (&out)[LANES]) {
-    if (type == FLOAT) return read<float>(from, first, count, at_once, out);
-    if (type == BRAIN) return read<BF16>(from, first, count, at_once, out);
-    read<F16>(from, first, count, at_once, out);
+    if (type == FLOAT) return read<float>(from, first, count, out);
+    if (type == BRAIN) return read<BF16>(from, first, count, out);
+    read<F16>(from, first, count, out);
 }
-__device__ inline void read(const void *from, u32, i64 first, int count, bool at_once,
-                            double (&out)[LANES]) {
-    read<double>(from, first, count, at_once, out);
+__device__ inline void read(const void *from, u32, i64 first, i64 count, double (&out)[LANES]) {
+    read<double>(from, first, count, out);
 }
-__device__ inline void write(void *to, u32 type, i64 first, int count, bool at_once,
-                             const float (&x)[LANES]) {
-    if (type == FLOAT) return write<float>(to, first, count, at_once, x);
-    if (type == BRAIN) return write<BF16>(to, first, count, at_once, x);
-    write<F16>(to, first, count, at_once, x);
+__device__ inline void write(void *to, u32 type, i64 first, i64 count, const float (&x)[LANES]) {
+    if (type == FLOAT) return write<float>(to, first, count, x);
+    if (type == BRAIN) return write<BF16>(to, first, count, x);
+    write<F16>(to, first, count, x);
 }
-__device__ inline void write(void *to, u32, i64 first, int count, bool at_once,
-                             const double (&x)[LANES]) {
-    write<double>(to, first, count, at_once, x);
+__device__ inline void write(void *to, u32, i64 first, i64 count, const double (&x)[LANES]) {
+    write<double>(to, first, count, x);
 }
-// Whether the lanes at multiples of `LANES` can be read and written at once.
-__device__ inline bool is_aligned(const void *at) { return u64(at) % 16 == 0; }

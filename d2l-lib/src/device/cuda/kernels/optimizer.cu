@@ -27,8 +27,8 @@ struct Parameters {
     Parameter all[MAX_PARAMETERS];
 };
 
-// Calls `body(parameter, first, count)` for `LANES` elements after the other of all parameters, of
-// which a block takes a chunk at a time: a piece for each of its threads.
+// Calls `body(chunk, parameter, first, left)` for all parameters, a chunk of which a block takes at
+// a time, and each of its threads the first `LANES` of the elements that are left.
 template <class F> __device__ void each_piece(const Parameters &given, F body) {
 #pragma unroll 1
     for (i64 chunk = blockIdx.x; chunk < given.chunks; chunk += gridDim.x) {
@@ -39,8 +39,7 @@ template <class F> __device__ void each_piece(const Parameters &given, F body) {
             if (n + apart < given.count && given.all[n + apart].before <= chunk) n += apart;
         const Parameter &own = given.all[n];
         i64 first = ((chunk - own.before) * blockDim.x + threadIdx.x) * LANES;
-        i64 left = own.count - first;
-        body(chunk, own, first, left < LANES ? int(left) : LANES);
+        body(chunk, own, first, own.count - first);
     }
 }
 
@@ -55,19 +54,17 @@ template <class F> __device__ void each_piece(const Parameters &given, F body) {
     }
 
 template <class T> __device__ void update(const Parameters &given) {
-    each_piece(given, [&](i64, const Parameter &own, i64 first, int count) {
+    each_piece(given, [&](i64, const Parameter &own, i64 first, i64 count) {
         if (count <= 0) return;
         const Rule &rule = own.cell ? *own.cell : given.rule;
         const T lr = T(rule.lr), decay = T(rule.decay), a = T(rule.a), b = T(rule.b),
                 c = T(rule.c), d = T(rule.d), e = T(rule.e);
-        bool values = is_aligned(own.values), gradients = is_aligned(own.gradients);
         T value[LANES], gradient[LANES], memory[LANES], other[LANES];
         EVERY_LANE value[j] = gradient[j] = memory[j] = other[j] = 0;
-        read(own.values, given.type, first, count, values, value);
-        if (own.gradients) read(own.gradients, given.type, first, count, gradients, gradient);
-        // What is only remembered begins where memory was allocated.
-        if (own.first) read<T>(own.first, first, count, true, memory);
-        if (own.second) read<T>(own.second, first, count, true, other);
+        read(own.values, given.type, first, count, value);
+        if (own.gradients) read(own.gradients, given.type, first, count, gradient);
+        if (own.first) read<T>(own.first, first, count, memory);
+        if (own.second) read<T>(own.second, first, count, other);
         switch (given.code) {
         RULE(sgd, w -= lr * (g + decay * w))
         // `a` is the momentum; `b` is 1 with Nesterov's look ahead, else 0.
@@ -121,18 +118,18 @@ template <class T> __device__ void update(const Parameters &given) {
         // Of gradients themselves, to keep them within bounds.
         RULE(scale, w *= lr)
         }
-        write(own.values, given.type, first, count, values, value);
-        if (own.first) write<T>(own.first, first, count, true, memory);
-        if (own.second) write<T>(own.second, first, count, true, other);
+        write(own.values, given.type, first, count, value);
+        if (own.first) write<T>(own.first, first, count, memory);
+        if (own.second) write<T>(own.second, first, count, other);
     });
 }
 
 // The sum of the squares of the values of each chunk.
 template <class T> __device__ void squares(const Parameters &given, double *sums) {
-    each_piece(given, [&](i64 chunk, const Parameter &own, i64 first, int count) {
+    each_piece(given, [&](i64 chunk, const Parameter &own, i64 first, i64 count) {
         T value[LANES];
         EVERY_LANE value[j] = 0;
-        if (count > 0) read(own.values, given.type, first, count, is_aligned(own.values), value);
+        read(own.values, given.type, first, count, value);
         double sum = 0;
         EVERY_LANE sum += double(value[j]) * double(value[j]);
         sum = join_row(sum, Plus());
