@@ -110,3 +110,162 @@ fn a_sum_is_the_same_wherever_its_elements_are() {
         assert_ne!(x.sum_axis(1).to_vec(), here.sum_axis(1).to_vec());
     }
 }
+
+/// A number of rows that does not stay in shared memory.
+const LONG: usize = 13_001;
+
+/// Rows with all that is special: alone, with numbers, at the end of vectors.
+fn special_rows() -> Tensor {
+    const INFINITY: f32 = f32::INFINITY;
+    let rows = [
+        [0.5, -INFINITY, 1.0, -INFINITY, 2.0, 0.0],
+        [-INFINITY; 6],
+        [0.5, INFINITY, 1.0, 0.0, 2.0, 3.0],
+        [INFINITY; 6],
+        [0.5, f32::NAN, 1.0, 0.0, 2.0, 3.0],
+        [-INFINITY, -INFINITY, -INFINITY, -INFINITY, f32::NAN, 1.0],
+        [-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, 1.0],
+        [f32::MIN; 6],
+        [f32::MAX, f32::MIN, 0.0, 1e30, -1e30, 1.0],
+        [-0.0; 6],
+    ];
+    tensor(rows)
+}
+
+#[test]
+fn softmax_of_rows_of_any_length() {
+    for length in LENGTHS.into_iter().chain([LONG]) {
+        for x in rows(3, length) {
+            let x = x * 3.0;
+            agree("softmax", &[&x], |x| x[0].softmax(1));
+            agree("log_softmax", &[&x], |x| x[0].log_softmax(1));
+            let labels = tensor([0, length as i64 - 1, length as i64 / 2]);
+            agree("cross_entropy", &[&x, &labels], |x| x[0].cross_entropy(&x[1]));
+        }
+    }
+    agree("columns", &[&numbers(&[5, 40], 0.2)], |x| x[0].softmax(0));
+    agree("none", &[&numbers(&[0, 4], 0.2)], |x| x[0].softmax(1));
+    agree("none", &[&numbers(&[3, 0], 0.2)], |x| x[0].log_softmax(1));
+    let x = special_rows();
+    for x in [&x, &x.to_dtype(DType::F64)] {
+        agree("softmax of what is special", &[x], |x| x[0].detach().softmax(1));
+        agree("its logarithm", &[x], |x| x[0].detach().log_softmax(1));
+        let gradients = [Tensor::softmax, Tensor::log_softmax];
+        for f in gradients {
+            // Of rows that give numbers.
+            agree("its gradient", &[&x.i(&tensor([0, 6, 7, 9]))], |x| f(&x[0], 1));
+        }
+        for i in 0..10 {
+            agree("its loss", &[&x.i(i..i + 1), &tensor([2])], |x| {
+                x[0].detach().cross_entropy(&x[1])
+            });
+        }
+    }
+}
+
+#[test]
+fn gradients_of_losses_are_multiplied() {
+    let labels = tensor([0, 6, 3, 3, 1]);
+    for dtype in [DType::F32, DType::F64] {
+        let x = (numbers(&[5, 7], 0.1) * 5.0).to_dtype(dtype);
+        agree("a loss among others", &[&x, &labels], |x| {
+            x[0].cross_entropy(&x[1]) * 3.0 + (&x[0] * &x[0]).sum()
+        });
+    }
+    let Some(gpu) = gpu() else { return };
+    let x = numbers(&[2, 3], 0.3).to_device(gpu).requires_grad();
+    x.cross_entropy(&tensor([0, 3]).to_device(gpu)).backward();
+    let gradient = x.grad().expect("a gradient").to_vec();
+    assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+    assert!(x.detach().cross_entropy(&tensor([0, -1]).to_device(gpu)).item().is_nan());
+}
+
+#[test]
+fn normalisation_of_rows_of_any_length() {
+    for length in LENGTHS.into_iter().chain([LONG]).filter(|&length| length > 1) {
+        let (w, b) = (numbers(&[length], 0.5), numbers(&[length], 0.9));
+        for x in rows(3, length) {
+            agree("layer_norm", &[&x, &w, &b], |x| {
+                x[0].layer_norm(x[0].len_of(1), Some(&x[1]), Some(&x[2]), 1e-5)
+            });
+        }
+        let x = numbers(&[3, length], 0.2) + 100.0;
+        agree("far from 0", &[&x], |x| {
+            x[0].detach().layer_norm(x[0].len_of(1), None, None, 1e-3)
+        });
+    }
+    let x = numbers(&[4, 3, 5], 0.3).to_dtype(DType::F64);
+    agree("two axes", &[&x, &x.i(0), &x.i(1)], |x| {
+        x[0].layer_norm([3, 5], Some(&x[1]), Some(&x[2]), 1e-5)
+    });
+    agree("bias alone", &[&x, &x.i(1)], |x| {
+        x[0].layer_norm([3, 5], None, Some(&x[1]), 1e-5)
+    });
+    let weight = numbers(&[5], 0.2);
+    agree("a weight of another type", &[&x, &weight], |x| {
+        x[0].layer_norm(5, Some(&x[1]), None, 1e-5)
+    });
+    agree("what is special", &[&special_rows()], |x| {
+        x[0].detach().layer_norm(6, None, None, 1e-5)
+    });
+    agree("nothing", &[&numbers(&[0, 4], 0.2)], |x| x[0].layer_norm(4, None, None, 1e-5));
+}
+
+#[test]
+fn normalisation_of_channels() {
+    // The last ones are cut into parts.
+    let shapes: [&[usize]; 7] = [
+        &[6, 3],
+        &[300, 5],
+        &[4, 3, 7],
+        &[2, 3, 7, 6],
+        &[3, 5, 4, 4],
+        &[3, 1, 70, 120],
+        &[4, 1, 67, 71],
+    ];
+    for shape in shapes {
+        let x = numbers(shape, 0.2) * 2.0 + 1.0;
+        let (w, b) = (numbers(&shape[1..2], 0.5), numbers(&shape[1..2], 0.9));
+        agree("batch_norm", &[&x], |x| x[0].batch_norm(None, None, 1e-5).0);
+        for x in [x.clone(), x.to_dtype(DType::F64)] {
+            if x.dtype() == DType::F32 && x.numel() > 10_000 {
+                // Sums of so many rounded products differ by more than is tolerated.
+                continue;
+            }
+            let [w, b] = [&w, &b].map(|part| part.to_dtype(x.dtype()));
+            agree("batch_norm", &[&x, &w, &b], |x| {
+                x[0].batch_norm(Some(&x[1]), Some(&x[2]), 1e-5).0
+            });
+        }
+        agree("moments", &[&x], |x| {
+            let (_, mean, variance) = x[0].detach().batch_norm(None, None, 1e-5);
+            Tensor::stack(&[&mean, &variance], 0)
+        });
+    }
+}
+
+#[test]
+fn rows_of_halves_are_rounded_once() {
+    for length in [3, 8, 130, 1025, LONG] {
+        for x in rows(3, length) {
+            let x = x * 4.0;
+            rounds_once("softmax", &x, |x| x.softmax(1));
+            rounds_once("log_softmax", &x, |x| x.log_softmax(1));
+            let labels = tensor([0, 2, 1]);
+            rounds_once("cross_entropy", &x, |x| {
+                x.cross_entropy(&labels.to_device(x.device()))
+            });
+            let part = |seed: f64, x: &Tensor| {
+                let part = numbers(&[x.len_of(1)], seed).to_dtype(DType::BF16);
+                part.to_dtype(x.dtype()).to_device(x.device())
+            };
+            if length < 1025 {
+                rounds_once("layer_norm", &x, |x| {
+                    let (w, b) = (part(0.3, x), part(0.7, x));
+                    x.layer_norm(x.len_of(1), Some(&w), Some(&b), 1e-5)
+                });
+                rounds_once("batch_norm", &x, |x| x.batch_norm(None, None, 1e-5).0);
+            }
+        }
+    }
+}

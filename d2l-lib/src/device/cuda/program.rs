@@ -40,11 +40,11 @@ programs! {
     SLOPE: "functions.cuh", "elementwise.cuh", "slope.cu";
     CONVERT: "elementwise.cuh", "convert.cu";
     REDUCE: "halves.cuh", "lanes.cuh", "reduce.cu";
-    SOFTMAX: "softmax.cu";
+    SOFTMAX: "halves.cuh", "lanes.cuh", "rows.cuh", "softmax.cu";
     TRANSPOSE: "transpose.cu";
     MATMUL: "matmul.cu";
     GATHER: "gather.cu";
-    NORMALIZE: "normalize.cu";
+    NORMALIZE: "halves.cuh", "lanes.cuh", "rows.cuh", "normalize.cu";
     OPTIMIZER: "halves.cuh", "lanes.cuh", "optimizer.cu";
     WINDOW: "window.cu";
     ATTENTION: "attention.cu";

@@ -1,8 +1,8 @@
 //! Kernels one by one, against the processor's operations.
 
 use super::{
-    ATTENTION, Arguments, Array, GATHER, Gpu, Grid, Kernel, NORMALIZE, RANDOM, RECURRENT,
-    WINDOW, driver::Program, emulated,
+    ATTENTION, Arguments, Array, GATHER, Gpu, Grid, Kernel, RANDOM, RECURRENT, WINDOW,
+    driver::Program, emulated,
 };
 use crate::{DType, Tensor, dtype::Element, prelude::tensor, random};
 use std::sync::Arc;
@@ -314,37 +314,6 @@ fn recurrent_cells_are_their_formulas() {
     close(&fetch(&flowing), &before.grad().unwrap().to_vec());
     let of_share = share.grad().unwrap();
     close(&fetch(&kept_at), &part(&of_share, 2).to_vec());
-}
-
-#[test]
-fn channels_are_standardized_as_on_the_processor() {
-    let Some(gpu) = gpu() else { return };
-    const EPS: f64 = 1e-5;
-    for (shape, channels) in [(vec![6, 50], [1, 6, 50_i64]), (vec![4, 3, 7], [4, 3, 7])] {
-        let leaf = (numbers(&shape, 0.3) * 3.0 + 1.0).requires_grad();
-        let y = match channels[0] {
-            1 => leaf.layer_norm(50, None, None, EPS),
-            _ => leaf.batch_norm(None, None, EPS).0,
-        };
-        let g = numbers(&shape, 0.8);
-        y.backward_with(&g);
-        let x = send(gpu, &leaf.to_vec());
-        let out = send(gpu, &vec![0.0_f32; leaf.numel()]);
-        let moments = send(gpu, &vec![0.0_f64; 2 * channels[1] as usize]);
-        let grid = Grid { threads: [32, 2, 1], ..GRID };
-        let at = [&x, &out, &moments].map(Array::address);
-        let arguments =
-            at.iter().fold(Arguments::new().with(&channels), |all, at| all.with(at));
-        launch(gpu, NORMALIZE, "standardize", grid, arguments.with(&EPS));
-        close(&fetch(&out), &y.to_vec());
-        let (gradient, back) =
-            (send(gpu, &g.to_vec()), send(gpu, &vec![0.0_f32; g.numel()]));
-        let at = [&out, &gradient, &moments, &back].map(Array::address);
-        let arguments =
-            at.iter().fold(Arguments::new().with(&channels), |all, at| all.with(at));
-        launch(gpu, NORMALIZE, "standardize_back", grid, arguments.with(&EPS));
-        close(&fetch(&back), &leaf.grad().unwrap().to_vec());
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod convolution;
 mod elementwise;
 mod layers;
 mod matmul;
+mod normalize;
 mod optimizer;
 mod random;
 mod recurrent;
@@ -23,6 +24,7 @@ use crate::{
         Device,
         cuda::{self, CudaError, Gpu, Grid, Walk},
     },
+    dtype::DType,
     layout::Layout,
     shape::Shape,
     tensor::Tensor,
@@ -32,13 +34,14 @@ pub(crate) use attention::attend;
 pub(crate) use elementwise::{
     cast, choose, constant, copy, map, write, zip, zip_in_place,
 };
-pub(crate) use layers::{Sliding, rows_of, rows_of_back, standardize, standardize_back};
+pub(crate) use layers::{Sliding, rows_of, rows_of_back};
 pub(crate) use matmul::{affine, product};
+pub(crate) use normalize::{Weights, normalize};
 pub(crate) use optimizer::{Later, Rule, Updates, squares};
 pub(crate) use random::{Draw, draw, draw_by_weight};
 pub(crate) use recurrent::{Trace, recur, recur_back};
 pub(crate) use reduce::{Fold, fold};
-pub(crate) use rows::{cross_entropy, rows, rows_back};
+pub(crate) use rows::{Wanted, cross_entropy, cross_entropy_back, rows, rows_back};
 
 /// The GPU on which an operation's operands are, if they are on one and are no halves, for which
 /// there are no kernels but those that convert them.
@@ -155,6 +158,24 @@ pub(super) fn grid_of_rows(gpu: &Gpu, rows: usize, length: usize) -> Grid {
         threads: [along as u32, side_by_side as u32, 1],
         shared: 0,
     }
+}
+
+/// Gives each row of a block's threads shared memory for `copies` of so many pieces of four
+/// elements that are computed with as `dtype` is, if there is enough; for how many pieces.
+pub(super) fn shared_for(
+    grid: &mut Grid,
+    pieces: usize,
+    copies: usize,
+    dtype: DType,
+) -> i64 {
+    // Of 48 KB, less what kernels have besides.
+    const MOST: usize = 46 << 10;
+    let bytes = copies * grid.threads[1] as usize * pieces * 4 * dtype.wide().size();
+    if bytes > MOST {
+        return 0;
+    }
+    grid.shared = bytes as u32;
+    if bytes > 0 { pieces as i64 } else { 0 }
 }
 
 /// The layout of elements one behind the other.

@@ -80,12 +80,6 @@ template <> struct Limits<float> {
 template <> struct Limits<double> {
     static __device__ double lowest() { return -double(__int_as_float(0x7f800000)); }
 };
-template <> struct Limits<i64> {
-    static __device__ i64 lowest() { return i64(u64(1) << 63); }
-};
-template <> struct Limits<u8> {
-    static __device__ u8 lowest() { return 0; }
-};
 
 template <class T> __device__ bool is_nan(T x) { return x != x; }
 
