@@ -213,8 +213,8 @@ fn normalisation_of_rows_of_any_length() {
 
 #[test]
 fn normalisation_of_channels() {
-    // The last ones are cut into parts.
-    let shapes: [&[usize]; 7] = [
+    // Some are cut into parts, the last one is turned.
+    let shapes: [&[usize]; 8] = [
         &[6, 3],
         &[300, 5],
         &[4, 3, 7],
@@ -222,6 +222,7 @@ fn normalisation_of_channels() {
         &[3, 5, 4, 4],
         &[3, 1, 70, 120],
         &[4, 1, 67, 71],
+        &[350, 3001],
     ];
     for shape in shapes {
         let x = numbers(shape, 0.2) * 2.0 + 1.0;

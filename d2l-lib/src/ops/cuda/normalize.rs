@@ -53,6 +53,9 @@ enum Stage {
 /// Elements of a channel that a part of it should have at least.
 const PART: usize = 8192;
 
+/// So many elements in columns are worth being turned.
+const MANY: usize = 1 << 20;
+
 /// What was normalized, for its gradients.
 #[derive(Clone)]
 struct Normalized {
@@ -80,6 +83,17 @@ pub(crate) fn normalize(
     lengths: [usize; 3],
     eps: f64,
 ) -> Option<(Tensor, Tensor)> {
+    if x.storage.is_host() {
+        return None;
+    }
+    let [outer, channels, inner] = lengths;
+    if inner == 1 && outer > 1 && outer * channels >= MANY {
+        // Columns are turned to rows, for threads should read what lies side by side.
+        let rows = x.reshape([outer, channels]).t().contiguous();
+        let (y, moments) =
+            normalize(op, &rows, [weight, bias], weights, [1, channels, outer], eps)?;
+        return Some((y.t().contiguous().reshape_to(x.layout.shape), moments));
+    }
     let parts = [weight, bias];
     let all: Vec<&Tensor> = [x].into_iter().chain(parts.into_iter().flatten()).collect();
     let gpu = place_of_any(op, &all)?;
@@ -87,11 +101,11 @@ pub(crate) fn normalize(
         return None;
     }
     let own = |x: &Tensor| x.contiguous().saved();
-    let moments = done(gpu.array(op, DType::F64, 2 * lengths[1]));
+    let moments = done(gpu.array(op, DType::F64, 2 * channels));
     if x.numel() == 0 {
         done(moments.zero(op));
     }
-    let moments = Tensor::of_array(moments, Shape::new(&[lengths[1], 2]));
+    let moments = Tensor::of_array(moments, Shape::new(&[channels, 2]));
     let [own_weight, own_bias] = parts.map(|part| part.map(own));
     let normalized = Normalized {
         gpu,

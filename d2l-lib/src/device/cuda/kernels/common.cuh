@@ -107,6 +107,7 @@ template <class T, class J> __device__ T join_row(T value, J join) {
     if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = value;
     __syncthreads();
     value = warps[0];
+#pragma unroll 1
     for (int i = 1; i < count; ++i) value = join(value, warps[i]);
     return value;
 }

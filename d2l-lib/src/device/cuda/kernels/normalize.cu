@@ -53,15 +53,19 @@ template <class F> __device__ void each_channel(const Channels &c, F body) {
     }
 }
 
-// The weights of a piece: `fallback` where there are none.
+// The weight of a channel: `fallback` where there is none, or another one for each element.
 template <class T>
-__device__ void weights(const Channels &c, const void *weight, i64 channel, i64 behind, T fallback,
-                        T (&out)[LANES]) {
-    EVERY_LANE out[j] = fallback;
-    if (!weight) return;
-    if (c.along) return read(weight, c.weight_type, behind, c.inner - behind, out);
-    read(weight, c.weight_type, channel, 1, out);
-    EVERY_LANE out[j] = out[0];
+__device__ T weight_of(const Channels &c, const void *weight, i64 channel, T fallback) {
+    T own[LANES] = {fallback};
+    if (weight && !c.along) read(weight, c.weight_type, channel, 1, own);
+    return own[0];
+}
+
+// The weights of a piece.
+template <class T>
+__device__ void weights(const Channels &c, const void *weight, T own, i64 behind, T (&out)[LANES]) {
+    EVERY_LANE out[j] = own;
+    if (weight && c.along) read(weight, c.weight_type, behind, c.inner - behind, out);
 }
 
 // Both sums of a channel, of which this thread has a share, known to its whole row of threads;
@@ -115,6 +119,8 @@ template <class T> __device__ void standardize(const Channels &c) {
                 c.moments[2 * channel] = mean, c.moments[2 * channel + 1] = variance;
         }
         T middle = T(mean), scale = T(1 / sqrt(variance + c.eps));
+        T own_weight = weight_of(c, c.weight, channel, T(1));
+        T own_bias = weight_of(c, c.bias, channel, T(0));
 #pragma unroll 1
         for (i64 piece = from + threadIdx.x; piece < to; piece += blockDim.x) {
             i64 behind, at = row.place(piece, behind), left = c.inner - behind;
@@ -123,8 +129,8 @@ template <class T> __device__ void standardize(const Channels &c) {
                 recall(kept[piece], x);
             else
                 read(c.x, c.type, at, left, x);
-            weights(c, c.weight, channel, behind, T(1), weight);
-            weights(c, c.bias, channel, behind, T(0), bias);
+            weights(c, c.weight, own_weight, behind, weight);
+            weights(c, c.bias, own_bias, behind, bias);
             // The product with a gradient of all elements, whose sum is that of the weight.
             if (c.g) read(c.g, c.type, at, left, weight);
             EVERY_LANE {
@@ -143,10 +149,11 @@ template <class T> __device__ void standardize_back(const Channels &c) {
         Row row = c.row(channel);
         T middle = T(c.moments[2 * channel]);
         T scale = T(1 / sqrt(c.moments[2 * channel + 1] + c.eps));
+        T own_weight = weight_of(c, c.weight, channel, T(1));
         // The result before it was scaled and shifted, and the gradient there.
         auto inside = [&](i64 behind, T(&x)[LANES], T(&g)[LANES]) {
             T weight[LANES];
-            weights(c, c.weight, channel, behind, T(1), weight);
+            weights(c, c.weight, own_weight, behind, weight);
             EVERY_LANE {
                 x[j] = (x[j] - middle) * scale;
                 g[j] *= weight[j];

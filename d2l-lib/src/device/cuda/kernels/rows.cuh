@@ -42,8 +42,8 @@ template <class F> __device__ void of_type(u32, double, F f) { f(double()); }
 template <class S, int N, class F>
 __device__ void each_piece(const void *const (&x)[N], u32 type, const Row &row, i64 from, i64 to,
                            F f) {
-    // Not of `double`, whose functions take long to compile.
-    const int ahead = sizeof(S) == 8 ? 1 : AHEAD / N;
+    // Not of `double`, whose functions take long to compile, nor where there are two to wait for.
+    const int ahead = sizeof(S) == 8 || N > 1 ? 1 : AHEAD;
     i64 piece = from + threadIdx.x, step = blockDim.x, whole = 0;
     of_type(type, S(), [&](auto own) {
         whole = row.whole<decltype(own)>(x[0]);
