@@ -1,11 +1,9 @@
 //! Channels with mean 0 and variance 1, scaled and shifted.
 
-use std::sync::Arc;
-
 use super::{Fold, done, fold, grid_of_rows, layers::in_rows, place_of_any, shared_for};
 use crate::{
     autograd::record,
-    device::cuda::{Arguments, Array, CudaError, Gpu, Kernel, NORMALIZE, chain},
+    device::cuda::{Arguments, CudaError, Gpu, Kernel, NORMALIZE, chain},
     dtype::DType,
     shape::Shape,
     tensor::Tensor,
@@ -200,7 +198,11 @@ impl Normalized {
             stage: Stage::Known as u32,
             ..self.channels(x)
         };
-        self.launch("standardize", channels, 0)?;
+        self.launch(
+            "standardize",
+            Channels { parts: self.parts() as i64, ..channels },
+            0,
+        )?;
         Ok(Tensor::of_array(out, self.x.layout.shape))
     }
 
@@ -220,6 +222,13 @@ impl Normalized {
         sums.reshape_to(weight.layout.shape).to_dtype(weight.dtype())
     }
 
+    /// In how many parts each channel is worked on, so that all of the GPU has something to do.
+    fn parts(&self) -> usize {
+        let [outer, count, inner] = self.lengths;
+        let blocks = self.gpu.blocks() as usize;
+        (blocks / count.clamp(1, blocks)).min(outer * inner / PART).max(1)
+    }
+
     /// Runs a kernel in one launch, or, where few channels are cut into parts, in two.
     fn run(
         &self,
@@ -227,14 +236,11 @@ impl Normalized {
         channels: Channels,
         copies: usize,
     ) -> Result<(), CudaError> {
-        let [outer, count, inner] = self.lengths;
-        let blocks = self.gpu.blocks() as usize;
-        let parts = (blocks / count.clamp(1, blocks)).min(outer * inner / PART);
-        if parts < 2 {
+        let parts = self.parts();
+        if parts == 1 {
             return self.launch(name, channels, copies);
         }
-        let sums: Arc<Array> =
-            Arc::new(self.gpu.array(self.op, DType::F64, 2 * parts * count)?);
+        let sums = self.gpu.array(self.op, DType::F64, 2 * parts * self.lengths[1])?;
         let parts = Channels { parts: parts as i64, sums: sums.address(), ..channels };
         for stage in [Stage::Sums, Stage::Rest] {
             self.launch(name, Channels { stage: stage as u32, ..parts }, 0)?;

@@ -30,19 +30,19 @@ struct dim3 {
     unsigned x = 1, y = 1, z = 1;
 };
 
-struct float4 {
+struct alignas(16) float4 {
     float x, y, z, w;
 };
-struct double2 {
+struct alignas(16) double2 {
     double x, y;
 };
-struct longlong2 {
+struct alignas(16) longlong2 {
     long long x, y;
 };
-struct ushort4 {
+struct alignas(8) ushort4 {
     unsigned short x, y, z, w;
 };
-struct uchar4 {
+struct alignas(4) uchar4 {
     unsigned char x, y, z, w;
 };
 
