@@ -241,30 +241,40 @@ impl Group {
     }
 }
 
+/// Tensors of one type on one GPU, and their elements, which stay until all is queued.
+struct Alike {
+    gpu: &'static Gpu,
+    dtype: DType,
+    entries: Vec<Entry>,
+    elements: Vec<Arc<Array>>,
+}
+
 /// The squares of all elements of `tensors`, which are floats on GPUs, added up in `f64` to a few
 /// sums, on each GPU some.
 #[track_caller]
 pub(crate) fn squares(op: &'static str, tensors: &[Tensor]) -> Vec<Tensor> {
-    let mut groups: Vec<(&'static Gpu, DType, Vec<(Arc<Array>, Entry)>)> = Vec::new();
+    let mut groups: Vec<Alike> = Vec::new();
     for x in tensors.iter().filter(|x| x.numel() > 0) {
-        let x = x.contiguous();
+        let (x, dtype) = (x.contiguous(), x.dtype());
         let gpu = place_of_any(op, &[&x]).expect("it is on a GPU");
         let elements = x.storage.on_gpu().expect("it is on a GPU");
         let values = elements.address_of(x.layout.offset);
         let entry = Entry { values, count: x.numel() as i64, ..Entry::default() };
-        let same = |group: &&mut (&'static Gpu, DType, _)| {
-            (group.0.index(), group.1) == (gpu.index(), x.dtype())
-        };
-        match groups.iter_mut().find(same) {
-            Some((_, _, all)) => all.push((elements, entry)),
-            None => groups.push((gpu, x.dtype(), vec![(elements, entry)])),
+        let known = groups
+            .iter()
+            .position(|group| group.gpu.index() == gpu.index() && group.dtype == dtype);
+        let place = known.unwrap_or(groups.len());
+        if known.is_none() {
+            groups.push(Alike { gpu, dtype, entries: Vec::new(), elements: Vec::new() });
         }
+        groups[place].entries.push(entry);
+        groups[place].elements.push(elements);
     }
-    let sums = groups.iter().map(|(gpu, dtype, all)| {
-        let entries: Vec<Entry> = all.iter().map(|(_, entry)| *entry).collect();
+    let mut all = Vec::new();
+    for Alike { gpu, dtype, entries, elements } in groups {
         let tables: Vec<Table> = entries
             .chunks(MAX_PARAMETERS)
-            .map(|part| Table::new(op, Rule::default(), *dtype, part))
+            .map(|part| Table::new(op, Rule::default(), dtype, part))
             .collect();
         let chunks = tables.iter().map(|table| table.chunks as usize).sum();
         let sums = done(gpu.array(op, DType::F64, chunks));
@@ -275,9 +285,12 @@ pub(crate) fn squares(op: &'static str, tensors: &[Tensor]) -> Vec<Tensor> {
             let kernel = Kernel::of("squares", dtype.wide());
             let arguments = Arguments::new().with(table).with(&to);
             // SAFETY: these are the kernel's arguments, with a sum for each chunk.
-            done(unsafe { gpu.launch(OPTIMIZER, kernel, table.grid(gpu), arguments) });
+            let queued =
+                unsafe { gpu.launch(OPTIMIZER, kernel, table.grid(gpu), arguments) };
+            done(queued.map_err(|error| error.by(op)));
         }
-        Tensor::of_array(sums, Shape::new(&[chunks]))
-    });
-    sums.collect()
+        drop(elements);
+        all.push(Tensor::of_array(sums, Shape::new(&[chunks])));
+    }
+    all
 }
