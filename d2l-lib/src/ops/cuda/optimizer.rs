@@ -69,6 +69,8 @@ struct Table {
     all: [Entry; MAX_PARAMETERS],
 }
 
+const _: () = assert!(size_of::<Table>() <= 4096, "what a launch may be given");
+
 impl Table {
     fn new(name: &str, rule: Rule, dtype: DType, entries: &[Entry]) -> Table {
         let mut table = Table {
