@@ -77,7 +77,23 @@ fn main() {
     let rows = x.i(..n / 1024 * 1024).reshape([n / 1024, 1024]);
     bandwidth("softmax of rows of 1024", 2, &mut || rows.softmax(1).eval());
     bandwidth("sum of columns", 1, &mut || rows.sum_axis(0).eval());
+    bandwidth("sum of rows of 1024", 1, &mut || rows.sum_axis(1).eval());
+    let (w, b) =
+        (Tensor::ones([1024]).to_device(device), Tensor::ones([1024]).to_device(device));
+    bandwidth("layer norm of rows of 1024", 2, &mut || {
+        rows.layer_norm(1024, Some(&w), Some(&b), 1e-5).eval();
+    });
+    let labels = Tensor::randint(0..1024, [n / 1024]).to_device(device);
+    bandwidth("cross-entropy of rows of 1024", 1, &mut || {
+        rows.cross_entropy(&labels).eval();
+    });
+    let halves = rows.to_dtype(DType::BF16);
+    halves.eval();
+    // Of half as many bytes.
+    bandwidth("softmax of rows of 1024, bf16", 1, &mut || halves.softmax(1).eval());
     bandwidth("transposed copy", 2, &mut || rows.t().copy().eval());
+
+    adam(device, scale);
 
     if device != Device::Cpu {
         transfers(device, scale);
@@ -182,6 +198,23 @@ fn main() {
     report("bytes lost in 10,000 steps", after as f64 - before as f64, "bytes");
     for (op, count) in d2l::detours() {
         report(&format!("detour: {op}"), count as f64, "times");
+    }
+}
+
+/// Steps of Adam on 100 parameters, small and large.
+fn adam(device: Device, scale: usize) {
+    for (name, length) in [("1,000", 1_000), ("1 million", 1 << 20)] {
+        let length = (length / scale).max(1);
+        let parameter = |_| {
+            let w = Tensor::ones([length]).to_device(device).requires_grad();
+            (&w * 2.0).sum().backward();
+            w
+        };
+        let all: Vec<Tensor> = (0..100).map(parameter).collect();
+        let mut rule = optim::Adam::new(all, 1e-3);
+        let time =
+            seconds(device, 20 / scale.min(10), || optim::Optimizer::step(&mut rule));
+        report(&format!("Adam, 100 parameters of {name}"), 1e6 * time, "us");
     }
 }
 

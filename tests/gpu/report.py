@@ -109,6 +109,10 @@ def torch_figures():
     n = 64 << 20
     x, y = torch.ones(n, device=device), torch.ones(n, device=device)
     rows = x.reshape(-1, 1024)
+    halves = rows.bfloat16()
+    normalize = torch.nn.LayerNorm(1024, device=device).requires_grad_(False)
+    cross_entropy = torch.nn.functional.cross_entropy
+    labels = torch.randint(1024, (n // 1024,), device=device)
     for name, numbers, f in [
         ("copy", 2, lambda: x.clone()),
         ("add", 3, lambda: x + y),
@@ -118,9 +122,21 @@ def torch_figures():
         ("sum", 1, lambda: x.sum()),
         ("softmax of rows of 1024", 2, lambda: rows.softmax(1)),
         ("sum of columns", 1, lambda: rows.sum(0)),
+        ("sum of rows of 1024", 1, lambda: rows.sum(1)),
+        ("layer norm of rows of 1024", 2, lambda: normalize(rows)),
+        ("cross-entropy of rows of 1024", 1, lambda: cross_entropy(rows, labels)),
+        ("softmax of rows of 1024, bf16", 1, lambda: halves.softmax(1)),
         ("transposed copy", 2, lambda: rows.t().contiguous()),
     ]:
         found[name] = 4 * numbers * n / seconds(100, f) / 1e9
+    del halves
+    for name, length in [("1,000", 1000), ("1 million", 1 << 20)]:
+        all_ = [torch.ones(length, device=device, requires_grad=True) for _ in range(100)]
+        for w in all_:
+            w.grad = torch.full_like(w, 2.0)
+        rule = torch.optim.Adam(all_, 1e-3, fused=True)
+        found[f"Adam, 100 parameters of {name}"] = 1e6 * seconds(20, rule.step)
+        del all_, rule
     here, there, pinned = x.cpu(), x, torch.ones(n, pin_memory=True)
     gigabytes = 4e-9 * n
     for name, f in [
@@ -287,7 +303,10 @@ def goals(ours, torch):
         if name.startswith("matmul ") and "of" not in name:
             goal(f"{name}: of PyTorch's speed", ours[name] / torch[name], 0.95)
     copy = max(ours.get("copy", 0), torch.get("copy", 0))
-    for name in ["copy", "add", "exp", "chain of 4", "add in place", "transposed copy"]:
+    rows = ["sum of rows", "softmax of rows", "layer norm of rows", "cross-entropy of rows"]
+    rows = [f"{kind} of 1024" for kind in rows] + ["softmax of rows of 1024, bf16"]
+    elements = ["copy", "add", "exp", "chain of 4", "add in place", "transposed copy"]
+    for name in elements + ["sum", "sum of columns"] + rows:
         if copy and name in ours:
             goal(f"{name}: of a large copy's speed", ours[name] / copy, 0.9)
     small = ["MLP", "LeNet", "LSTM 32"]

@@ -7,7 +7,7 @@ pub(crate) mod threads;
 
 use std::{fmt, str::FromStr, sync::OnceLock};
 
-pub(crate) use storage::{Buffer, Elements, Storage};
+pub(crate) use storage::{Buffer, Elements, Storage, write_all_on_gpu};
 
 /// Where a tensor's elements are, and where operations on it run.
 ///

@@ -241,22 +241,9 @@ impl Storage {
             return Ok(false);
         }
         let mut memory = self.lock();
-        let is_shared = match Arc::get_mut(&mut memory) {
-            Some(Memory::Gpu(array)) => {
-                array.compute()?;
-                array.watch();
-                // A recording on this thread may know of it, and keeps no share.
-                Arc::strong_count(array) > 1
-            }
-            _ => true,
-        };
-        if is_shared {
-            let copy = memory.copied()?;
-            replace(&mut memory, copy);
-        }
-        match &**memory {
-            Memory::Gpu(array) => write(array).map(|()| true),
-            Memory::Host(_) => Ok(false),
+        match own_on_gpu(&mut memory)? {
+            Some(array) => write(&array).map(|()| true),
+            None => Ok(false),
         }
     }
 
@@ -330,6 +317,11 @@ impl Storage {
         Storage(Arc::new(Shared { memory: Mutex::new(memory), place }))
     }
 
+    /// A number that no other storage has.
+    pub(crate) fn number(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     pub(crate) fn is(&self, other: &Storage) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -374,6 +366,51 @@ impl Memory {
             }
         });
         Ok(Memory::Gpu(Arc::new(array)))
+    }
+}
+
+/// Lets `write` change the elements of `storages`, each of them another one, all on one GPU, whose
+/// arrays it gets in their order. None can be read in between.
+///
+/// # Panics
+/// If another thread moves one of them to main memory meanwhile.
+pub(crate) fn write_all_on_gpu(
+    storages: &[Storage],
+    write: impl FnOnce(&[Arc<Array>]) -> Result<(), CudaError>,
+) -> Result<(), CudaError> {
+    // In an order that is the same for all threads, so that none waits for another in a circle.
+    let mut order: Vec<usize> = (0..storages.len()).collect();
+    order.sort_unstable_by_key(|&i| storages[i].number());
+    let mut arrays = vec![None; storages.len()];
+    let mut locked = Vec::with_capacity(storages.len());
+    for i in order {
+        let mut memory = storages[i].lock();
+        arrays[i] = own_on_gpu(&mut memory)?;
+        locked.push(memory);
+    }
+    let arrays: Option<Vec<Arc<Array>>> = arrays.into_iter().collect();
+    write(&arrays.expect("elements that are written stay on their GPU"))
+}
+
+/// The array of elements that nobody else holds, to be changed; a copy if somebody does. Nothing
+/// if they are in main memory.
+fn own_on_gpu(memory: &mut Arc<Memory>) -> Result<Option<Arc<Array>>, CudaError> {
+    let is_shared = match Arc::get_mut(memory) {
+        Some(Memory::Gpu(array)) => {
+            array.compute()?;
+            array.watch();
+            // A recording on this thread may know of it, and keeps no share.
+            Arc::strong_count(array) > 1
+        }
+        _ => true,
+    };
+    if is_shared {
+        let copy = memory.copied()?;
+        replace(memory, copy);
+    }
+    match &**memory {
+        Memory::Gpu(array) => Ok(Some(Arc::clone(array))),
+        Memory::Host(_) => Ok(None),
     }
 }
 

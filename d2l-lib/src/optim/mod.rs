@@ -49,6 +49,7 @@ pub use sgd::Sgd;
 /// ```
 pub trait Optimizer {
     /// Changes every parameter that has a gradient.
+    #[track_caller]
     fn step(&mut self);
 
     /// The parameters it changes.

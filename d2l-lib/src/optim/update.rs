@@ -14,7 +14,7 @@ use crate::{
     dtype::{Element, with_dtype},
     nn::Parameters,
     ops::{
-        cuda::{self, Later, Rule},
+        cuda::{Later, Rule, Updates},
         elementwise::{GRAIN, zip_in_place},
         rounded,
         vector::vectorised,
@@ -89,8 +89,9 @@ impl Memory {
     /// For every parameter with a gradient, makes a rule for this step (told how many the
     /// parameter has had, this one included, and its weight decay) and applies it to every
     /// element: `rule(value, gradient, memories)`, in the parameter's type; on a GPU by a kernel
-    /// with the numbers that `rule_gpu` gives. Halves are updated in `f32`, in which they also have
+    /// with the numbers that `rule_gpu` gives, which takes many parameters at once. Halves are updated in `f32`, in which they also have
     /// their memories, and rounded once a step.
+    #[track_caller]
     pub(super) fn step<R32, R64, const N: usize>(
         &mut self,
         rule_f32: impl Fn(i32, f64) -> R32,
@@ -100,6 +101,7 @@ impl Memory {
         R32: Fn(&mut f32, f32, &mut [f32; N]) + Sync,
         R64: Fn(&mut f64, f64, &mut [f64; N]) + Sync,
     {
+        let mut waiting = Updates::default();
         for (i, (name, parameter)) in self.parameters.iter().enumerate() {
             if parameter.is_lazy() {
                 continue;
@@ -115,18 +117,13 @@ impl Memory {
             let decay = if (self.decays)(name) { self.weight_decay } else { 0.0 };
             let memories = &state.memories[..N];
             let dtype = value.dtype();
-            let wide = widened(value);
             if !value.storage.is_host() {
                 let OnGpu { kernel, rule, later } = rule_gpu(steps, decay);
                 let later = later.map(|later| -> Later {
                     let steps = Arc::clone(&state.steps);
                     Box::new(move || later(steps.fetch_add(1, Relaxed) + 1))
                 });
-                let gradient = &widened(&gradient);
-                if cuda::update(kernel, rule, later, &wide, gradient, memories) {
-                    if dtype.is_half() {
-                        cuda::write("step", value, &rounded(wide.into_owned(), dtype));
-                    }
+                if waiting.add(kernel, rule, later, value, Some(&gradient), memories) {
                     continue;
                 }
             }
@@ -143,6 +140,7 @@ impl Memory {
                 update::<f64, N>(value, &gradient, memories, &rule);
             }
         }
+        waiting.queue();
     }
 }
 
@@ -261,6 +259,7 @@ macro_rules! optimizer {
         }
 
         impl Optimizer for $Name {
+            #[track_caller]
             fn step(&mut self) {
                 let $lr = self.memory.lr;
                 // The rule looks at the options while the memories change.

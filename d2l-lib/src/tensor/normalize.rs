@@ -5,7 +5,10 @@ use crate::{
     autograd::record,
     dtype::{DType, with_float},
     ops::{
-        cuda,
+        cuda::{
+            self,
+            Weights::{OfChannels, OfElements},
+        },
         normalize::{Channels, Moments},
     },
     shape::Shape,
@@ -74,6 +77,19 @@ impl Tensor {
             );
         }
         // Computed in f32 up to the end if these are halves; mean and variance stay so.
+        let x = self.to_dtype(self.dtype().to_float());
+        let fused = cuda::normalize(
+            "batch_norm",
+            &x,
+            [weight, bias],
+            OfChannels,
+            channels.0,
+            eps,
+        );
+        if let Some((y, moments)) = fused {
+            let moment = |number| moments.i((.., number)).to_dtype(x.dtype().wide());
+            return (y, moment(0), moment(1));
+        }
         let [weight, bias] = [weight, bias].map(|part| part.map(wide));
         let (y, moments) = standardize("batch_norm", &wide(self), channels, eps);
         let moment = |of: fn(&Moments) -> f64, number: usize| match &moments {
@@ -115,6 +131,18 @@ fn layer_norm(
     }
     let rows = x.shape()[..x.ndim() - shape.len()].iter().product();
     let channels = Channels([1, rows, shape.numel()]);
+    let floats = x.to_dtype(x.dtype().to_float());
+    let fused = cuda::normalize(
+        "layer_norm",
+        &floats,
+        [weight, bias],
+        OfElements,
+        channels.0,
+        eps,
+    );
+    if let Some((y, _)) = fused {
+        return y;
+    }
     let (y, _) = standardize("layer_norm", &wide(x), channels, eps);
     scaled(y, weight.map(wide), bias.map(wide)).rounded_to("layer_norm", x.dtype())
 }
@@ -153,16 +181,8 @@ fn standardize(
 ) -> (Tensor, Kept) {
     let dtype: DType = x.dtype().to_float();
     let x = &x.to_dtype(dtype).contiguous();
-    if let Some((out, moments)) = cuda::standardize(op, x, channels.0, eps) {
-        let out = record(op, out, &[x], |tape, y| {
-            let (y, moments) = (y.saved(), moments.clone());
-            tape.edge(x, || {
-                move |g: &Tensor| {
-                    cuda::standardize_back(&y, g, &moments, channels.0, eps)
-                        .expect("all on one GPU")
-                }
-            });
-        });
+    let alone = cuda::normalize(op, x, [None; 2], OfChannels, channels.0, eps);
+    if let Some((out, moments)) = alone {
         return (out, Kept::OnGpu(moments));
     }
     let (out, moments) = with_float!(dtype, T => {

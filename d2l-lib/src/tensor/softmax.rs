@@ -5,7 +5,10 @@ use crate::{
     DType,
     autograd::record,
     dtype::with_float,
-    ops::{cuda, softmax as rows},
+    ops::{
+        cuda::{self, Wanted},
+        softmax as rows,
+    },
     shape::{Shape, axis_of},
     tensor::Value,
 };
@@ -15,6 +18,16 @@ use crate::{
 enum Rows {
     Softmax,
     Log,
+}
+
+impl Rows {
+    /// The same for a GPU.
+    fn wanted(self) -> Wanted {
+        match self {
+            Rows::Softmax => Wanted::Softmax,
+            Rows::Log => Wanted::Logarithm,
+        }
+    }
 }
 
 impl Tensor {
@@ -56,34 +69,39 @@ impl Tensor {
     #[track_caller]
     fn by_rows(&self, op: &'static str, axis: i64, rows: Rows) -> Tensor {
         let axis = axis_of(op, axis, self.ndim());
-        if self.dtype().is_half() {
+        // A GPU computes with halves as they are.
+        if self.dtype().is_half() && self.storage.is_host() {
             return self.in_wide(op, |x| x.by_rows(op, axis as i64, rows));
         }
         let x = self.with_last(axis);
         let length = x.shape()[x.ndim() - 1];
-        let out = match cuda::rows(op, &x) {
-            Some(out) => out,
-            None => with_float!(x.dtype(), T => {
-                let values = x.storage.read::<T>();
-                let values = &values[x.layout.offset..];
-                Tensor::filled(x.layout.shape, |out| match rows {
-                    Rows::Softmax => rows::softmax::<T>(values, length, out),
-                    Rows::Log => rows::log_softmax::<T>(values, length, out),
-                })
-            }),
-        };
+        if let Some((out, sums)) = cuda::rows(op, &x, rows.wanted()) {
+            let out = record(op, out, &[&x], |tape, y| {
+                tape.edge(&x, || {
+                    // Halves are rounded in the result, so it is made again.
+                    let known = if sums.is_some() { x.saved() } else { y.saved() };
+                    move |g: &Tensor| {
+                        let (g, sums) = (g.contiguous(), sums.as_ref());
+                        cuda::rows_back(op, &known, sums, &g, rows.wanted())
+                            .expect("on the GPU of `x`")
+                    }
+                });
+            });
+            return out.without_last(axis);
+        }
+        let out = with_float!(x.dtype(), T => {
+            let values = x.storage.read::<T>();
+            let values = &values[x.layout.offset..];
+            Tensor::filled(x.layout.shape, |out| match rows {
+                Rows::Softmax => rows::softmax::<T>(values, length, out),
+                Rows::Log => rows::log_softmax::<T>(values, length, out),
+            })
+        });
         let out = record(op, out, &[&x], |tape, y| {
             tape.edge(&x, || {
                 let y = y.saved();
                 move |g: &Tensor| {
                     let g = g.contiguous();
-                    let kernel = match rows {
-                        Rows::Softmax => "softmax_back",
-                        Rows::Log => "log_softmax_back",
-                    };
-                    if let Some(out) = cuda::rows_back(kernel, &y, &g) {
-                        return out;
-                    }
                     with_float!(g.dtype(), T => {
                         let (y, g_values) = (y.storage.read::<T>(), g.storage.read::<T>());
                         let g_values = &g_values[g.layout.offset..];
@@ -148,13 +166,17 @@ impl Tensor {
         let (n, c) = (self.shape()[0], self.shape()[1]);
         let targets = targets.to_dtype(DType::I64).contiguous();
         let dtype = self.dtype().to_float();
-        let x = self.to_dtype(dtype.wide()).contiguous();
-        if let Some((out, gradient)) = cuda::cross_entropy(&x, &targets) {
+        let x = self.to_dtype(dtype).contiguous();
+        if let Some((out, sums)) = cuda::cross_entropy(&x, &targets) {
             let out = record("cross_entropy", out, &[&x], |tape, _| {
-                tape.edge(&x, || move |g: &Tensor| gradient * g);
+                tape.edge(&x, || {
+                    let (x, targets) = (x.saved(), targets.saved());
+                    move |g: &Tensor| cuda::cross_entropy_back(&x, &targets, &sums, g)
+                });
             });
             return out.rounded_to("cross_entropy", dtype);
         }
+        let x = x.to_dtype(dtype.wide());
         let classes = targets.storage.read::<i64>();
         let classes = &classes[targets.layout.offset..][..n];
         if let Some(wrong) = classes.iter().find(|&&at| at < 0 || at >= c as i64) {

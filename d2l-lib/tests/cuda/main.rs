@@ -7,9 +7,11 @@ mod batches;
 mod draws;
 mod libraries;
 mod models;
+mod optimizers;
 mod parallel;
 mod recurrent;
 mod replay;
+mod rows;
 
 use std::{
     process::Command,

@@ -15,21 +15,24 @@ mod book;
 
 use book::{LanguageModel, Residual, Transformer};
 
+type Make = fn(nn::Parameters) -> Box<dyn optim::Optimizer>;
+
+/// All rules of optimizers.
+pub(crate) const RULES: [(&str, Make); 8] = [
+    ("Sgd", |p| Box::new(optim::Sgd::new(p, 0.1).weight_decay(0.01))),
+    ("momentum", |p| Box::new(optim::Sgd::new(p, 0.1).momentum(0.9).nesterov())),
+    ("Adam", |p| Box::new(optim::Adam::new(p, 0.05))),
+    ("AdamW", |p| Box::new(optim::AdamW::new(p, 0.05))),
+    ("Yogi", |p| Box::new(optim::Yogi::new(p, 0.05))),
+    ("Adagrad", |p| Box::new(optim::Adagrad::new(p, 0.05))),
+    ("RmsProp", |p| Box::new(optim::RmsProp::new(p, 0.01).momentum(0.5))),
+    ("Adadelta", |p| Box::new(optim::Adadelta::new(p, 1.0))),
+];
+
 #[test]
 fn models_train_the_same_by_every_rule() {
-    type Make = fn(nn::Parameters) -> Box<dyn optim::Optimizer>;
-    let rules: [(&str, Make); 8] = [
-        ("Sgd", |p| Box::new(optim::Sgd::new(p, 0.1).weight_decay(0.01))),
-        ("momentum", |p| Box::new(optim::Sgd::new(p, 0.1).momentum(0.9).nesterov())),
-        ("Adam", |p| Box::new(optim::Adam::new(p, 0.05))),
-        ("AdamW", |p| Box::new(optim::AdamW::new(p, 0.05))),
-        ("Yogi", |p| Box::new(optim::Yogi::new(p, 0.05))),
-        ("Adagrad", |p| Box::new(optim::Adagrad::new(p, 0.05))),
-        ("RmsProp", |p| Box::new(optim::RmsProp::new(p, 0.01).momentum(0.5))),
-        ("Adadelta", |p| Box::new(optim::Adadelta::new(p, 1.0))),
-    ];
     let Some(gpu) = gpu() else { return };
-    for (name, make) in rules {
+    for (name, make) in RULES {
         let losses = |device: Device| {
             // Until all is dropped, for what one replay has used another one sees go.
             let _alone = alone();

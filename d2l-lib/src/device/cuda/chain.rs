@@ -155,8 +155,21 @@ impl Expression {
     }
 }
 
-/// The code of a function by its name; as `code` in `chain.cuh`.
-fn code(name: &str) -> u32 {
+/// How kernels call a type; as `Type` in `lanes.cuh`.
+pub(crate) fn kind(dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::BF16 => 2,
+        DType::Bool => 3,
+        DType::F64 => 4,
+        DType::I64 => 5,
+        DType::U8 => 6,
+    }
+}
+
+/// The code of a function by its name; as `code` in `lanes.cuh`.
+pub(crate) fn code(name: &str) -> u32 {
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
@@ -198,15 +211,13 @@ struct Chain {
 impl Leaf {
     fn of(place: Place) -> Leaf {
         let Place { address, layout, dtype } = place;
-        let kind = match dtype {
-            DType::F32 => 0,
-            DType::F16 => 1,
-            DType::BF16 => 2,
-            DType::Bool => 3,
-            _ => unreachable!("chains have no elements of {dtype}"),
-        };
         let dense = layout.is_contiguous() && layout.offset % LANES == 0;
-        Leaf { values: address, kind, dense: dense.into(), ..Leaf::default() }
+        Leaf {
+            values: address,
+            kind: kind(dtype),
+            dense: dense.into(),
+            ..Leaf::default()
+        }
     }
 }
 

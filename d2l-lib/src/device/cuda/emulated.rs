@@ -166,12 +166,14 @@ impl Driver for Emulated {
 
     fn load(&self, program: Program) -> Result<Module, Failure> {
         let compiler = compiler().ok_or(Failure::Library("a C++ compiler"))?;
-        let key = format!("{compiler} {HEADER}");
+        let key = format!("{compiler} {HEADER} aligned");
         let path = program::compiled(program, &key, ".so", |to| {
             let source = to.with_extension("cpp");
             fs::write(&source, format!("{HEADER}\n{}", program.source)).map_err(other)?;
             let made = Command::new(compiler)
                 .args(["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared"])
+                // What is not aligned as it must be on a GPU ends the program here too.
+                .args(["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"])
                 .args(["-fvisibility=hidden", "-w", "-o"])
                 .args([to, source.as_path()])
                 .output();

@@ -90,7 +90,7 @@ pub enum CudaError {
 
 impl CudaError {
     /// The same error of another operation.
-    pub(super) fn by(mut self, name: &'static str) -> CudaError {
+    pub(crate) fn by(mut self, name: &'static str) -> CudaError {
         if let CudaError::Library { operation, .. }
         | CudaError::OutOfMemory { operation, .. }
         | CudaError::Failed { operation, .. } = &mut self

@@ -33,19 +33,19 @@ const fn last(files: &[&'static str]) -> &'static str {
 
 programs! {
     ALL:
-    CHAIN: "functions.cuh", "halves.cuh", "chain.cuh", "map.cu", "slope.cu", "arithmetic.cu", "compare.cu", "chain.cu";
+    CHAIN: "functions.cuh", "halves.cuh", "lanes.cuh", "chain.cuh", "map.cu", "slope.cu", "arithmetic.cu", "compare.cu", "chain.cu";
     MAP: "functions.cuh", "elementwise.cuh", "map.cu";
     ARITHMETIC: "functions.cuh", "elementwise.cuh", "arithmetic.cu";
     COMPARE: "elementwise.cuh", "compare.cu";
     SLOPE: "functions.cuh", "elementwise.cuh", "slope.cu";
     CONVERT: "elementwise.cuh", "convert.cu";
-    REDUCE: "reduce.cu";
-    SOFTMAX: "softmax.cu";
+    REDUCE: "halves.cuh", "lanes.cuh", "reduce.cu";
+    SOFTMAX: "halves.cuh", "lanes.cuh", "rows.cuh", "softmax.cu";
     TRANSPOSE: "transpose.cu";
     MATMUL: "matmul.cu";
     GATHER: "gather.cu";
-    NORMALIZE: "normalize.cu";
-    OPTIMIZER: "optimizer.cu";
+    NORMALIZE: "halves.cuh", "lanes.cuh", "rows.cuh", "normalize.cu";
+    OPTIMIZER: "halves.cuh", "lanes.cuh", "optimizer.cu";
     WINDOW: "window.cu";
     ATTENTION: "attention.cu";
     RECURRENT: "recurrent.cu";

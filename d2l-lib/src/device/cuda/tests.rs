@@ -1,16 +1,10 @@
 //! Kernels one by one, against the processor's operations.
 
 use super::{
-    ATTENTION, Arguments, Array, GATHER, Gpu, Grid, Kernel, NORMALIZE, OPTIMIZER, RANDOM,
-    RECURRENT, WINDOW, driver::Program, emulated,
+    ATTENTION, Arguments, Array, GATHER, Gpu, Grid, Kernel, RANDOM, RECURRENT, WINDOW,
+    driver::Program, emulated,
 };
-use crate::{
-    DType, Tensor,
-    dtype::Element,
-    optim::{self, Optimizer},
-    prelude::tensor,
-    random,
-};
+use crate::{DType, Tensor, dtype::Element, prelude::tensor, random};
 use std::sync::Arc;
 
 /// How far results in `f32` may differ, as a share of their size (at least 1).
@@ -72,111 +66,6 @@ fn numbers(shape: &[usize], seed: f64) -> Tensor {
     let n: usize = shape.iter().product();
     let values: Vec<f32> = (0..n).map(|i| (i as f64 * 1.7 + seed).sin() as f32).collect();
     tensor(values).reshape(shape)
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Rule {
-    lr: f64,
-    decay: f64,
-    rest: [f64; 5],
-}
-
-#[test]
-fn optimizers_step_as_on_the_processor() {
-    let Some(gpu) = gpu() else { return };
-    const LR: f64 = 0.1;
-    let decay = 0.01;
-    let adam = |t: i32, eps: f64, decay: f64| Rule {
-        lr: eps,
-        decay,
-        rest: [
-            1.0 - 0.9,
-            0.999,
-            1.0 - 0.999,
-            LR / (1.0 - 0.9_f64.powi(t)),
-            1.0 / (1.0 - 0.999_f64.powi(t)),
-        ],
-    };
-    let with = |rest: [f64; 5]| move |_: i32| Rule { lr: LR, decay: 0.01, rest };
-    type Make = fn(Vec<Tensor>) -> Box<dyn Optimizer>;
-    type Numbers = Box<dyn Fn(i32) -> Rule>;
-    let rules: Vec<(&'static str, Make, Numbers, f32)> = vec![
-        (
-            "sgd",
-            |p| Box::new(optim::Sgd::new(p, LR).weight_decay(0.01)),
-            Box::new(with([0.0; 5])),
-            0.0,
-        ),
-        (
-            "momentum",
-            |p| {
-                Box::new(
-                    optim::Sgd::new(p, LR).momentum(0.9).nesterov().weight_decay(0.01),
-                )
-            },
-            Box::new(with([0.9, 1.0, 0.0, 0.0, 0.0])),
-            0.0,
-        ),
-        (
-            "adam",
-            |p| Box::new(optim::Adam::new(p, LR).weight_decay(0.01)),
-            Box::new(move |t| adam(t, 1e-8, decay)),
-            0.0,
-        ),
-        (
-            "adamw",
-            |p| Box::new(optim::AdamW::new(p, LR)),
-            Box::new(move |t| adam(t, 1e-8, 1.0 - LR * 0.01)),
-            0.0,
-        ),
-        (
-            "yogi",
-            |p| Box::new(optim::Yogi::new(p, LR).weight_decay(0.01)),
-            Box::new(move |t| adam(t, 1e-3, decay)),
-            1e-6,
-        ),
-        (
-            "adagrad",
-            |p| Box::new(optim::Adagrad::new(p, LR).weight_decay(0.01)),
-            Box::new(with([1e-10, 0.0, 0.0, 0.0, 0.0])),
-            0.0,
-        ),
-        (
-            "rmsprop",
-            |p| Box::new(optim::RmsProp::new(p, LR).momentum(0.5).weight_decay(0.01)),
-            Box::new(with([0.99, 1.0 - 0.99, 1e-8, 0.5, 0.0])),
-            0.0,
-        ),
-        (
-            "adadelta",
-            |p| Box::new(optim::Adadelta::new(p, LR).weight_decay(0.01)),
-            Box::new(with([0.9, 1.0 - 0.9, 1e-6, 0.0, 0.0])),
-            0.0,
-        ),
-    ];
-    for (name, make, rule, first) in rules {
-        let w = numbers(&[100], 0.2);
-        let parameter = w.copy().requires_grad();
-        let mut optimizer = make(vec![parameter.clone()]);
-        let values = send(gpu, &w.to_vec());
-        let memories = [0, 1].map(|_| send(gpu, &[first; 100]));
-        for t in 1..=3 {
-            let g = numbers(&[100], f64::from(t));
-            parameter.zero_grad();
-            (&parameter * &g).sum().backward();
-            optimizer.step();
-            let (rule, count) = (rule(t), 100_i64);
-            let gradients = send(gpu, &g.to_vec());
-            let at =
-                [&values, &gradients, &memories[0], &memories[1]].map(Array::address);
-            let given = (rule, 0_u64);
-            let arguments = Arguments::new().with(&given.0).with(&given.1).with(&count);
-            let arguments = at.iter().fold(arguments, |all, at| all.with(at));
-            launch(gpu, OPTIMIZER, name, GRID, arguments);
-            close(&fetch(&values), &parameter.to_vec());
-        }
-    }
 }
 
 #[test]
@@ -426,37 +315,6 @@ fn recurrent_cells_are_their_formulas() {
     close(&fetch(&flowing), &before.grad().unwrap().to_vec());
     let of_share = share.grad().unwrap();
     close(&fetch(&kept_at), &part(&of_share, 2).to_vec());
-}
-
-#[test]
-fn channels_are_standardized_as_on_the_processor() {
-    let Some(gpu) = gpu() else { return };
-    const EPS: f64 = 1e-5;
-    for (shape, channels) in [(vec![6, 50], [1, 6, 50_i64]), (vec![4, 3, 7], [4, 3, 7])] {
-        let leaf = (numbers(&shape, 0.3) * 3.0 + 1.0).requires_grad();
-        let y = match channels[0] {
-            1 => leaf.layer_norm(50, None, None, EPS),
-            _ => leaf.batch_norm(None, None, EPS).0,
-        };
-        let g = numbers(&shape, 0.8);
-        y.backward_with(&g);
-        let x = send(gpu, &leaf.to_vec());
-        let out = send(gpu, &vec![0.0_f32; leaf.numel()]);
-        let moments = send(gpu, &vec![0.0_f64; 2 * channels[1] as usize]);
-        let grid = Grid { threads: [32, 2, 1], ..GRID };
-        let at = [&x, &out, &moments].map(Array::address);
-        let arguments =
-            at.iter().fold(Arguments::new().with(&channels), |all, at| all.with(at));
-        launch(gpu, NORMALIZE, "standardize", grid, arguments.with(&EPS));
-        close(&fetch(&out), &y.to_vec());
-        let (gradient, back) =
-            (send(gpu, &g.to_vec()), send(gpu, &vec![0.0_f32; g.numel()]));
-        let at = [&out, &gradient, &moments, &back].map(Array::address);
-        let arguments =
-            at.iter().fold(Arguments::new().with(&channels), |all, at| all.with(at));
-        launch(gpu, NORMALIZE, "standardize_back", grid, arguments.with(&EPS));
-        close(&fetch(&back), &leaf.grad().unwrap().to_vec());
-    }
 }
 
 #[test]

@@ -1,13 +1,11 @@
-//! Layers: normalisation, embedding, windows over images.
+//! Layers: embedding, windows over images.
 
 use std::sync::Arc;
 
-use super::{copy, done, grid, grid_of_rows, place};
+use super::{copy, done, grid, place};
 use crate::{
     autograd::record,
-    device::cuda::{
-        Arguments, Array, GATHER, Gpu, Grid, Kernel, NORMALIZE, Program, WINDOW,
-    },
+    device::cuda::{Arguments, Array, GATHER, Gpu, Grid, Kernel, Program, WINDOW},
     dtype::DType,
     shape::Shape,
     tensor::Tensor,
@@ -21,7 +19,7 @@ pub(super) fn in_rows(x: &Tensor) -> Option<(Arc<Array>, u64)> {
     Some((elements, at))
 }
 
-/// A kernel with a structure, some places in memory, and a number.
+/// A kernel with a structure and some places in memory.
 struct Call<'a, S> {
     program: Program,
     kernel: &'static str,
@@ -34,76 +32,13 @@ impl<S: Copy> Call<'_, S> {
     /// # Safety
     /// As for [`Gpu::launch`].
     #[track_caller]
-    unsafe fn run(&self, gpu: &Gpu, grid: Grid, number: Option<&f64>) {
+    unsafe fn run(&self, gpu: &Gpu, grid: Grid) {
         let arguments = Arguments::new().with(self.sizes).with_all(self.places);
-        let arguments = match number {
-            Some(number) => arguments.with(number),
-            None => arguments,
-        };
         // SAFETY: the caller answers for the arguments.
         done(unsafe {
             gpu.launch(self.program, Kernel::of(self.kernel, self.dtype), grid, arguments)
         });
     }
-}
-
-/// Every channel of `x`, which counts as `channels`, with mean 0 and variance 1; and the mean and
-/// variance of each, as `f64`.
-#[track_caller]
-pub(crate) fn standardize(
-    op: &'static str,
-    x: &Tensor,
-    channels: [usize; 3],
-    eps: f64,
-) -> Option<(Tensor, Tensor)> {
-    let gpu = place(op, &[x])?;
-    let (_elements, from) = in_rows(x)?;
-    let out = done(gpu.array(op, x.dtype(), x.numel()));
-    let moments = done(gpu.array(op, DType::F64, 2 * channels[1]));
-    done(moments.zero(op));
-    if x.numel() > 0 {
-        let call = Call {
-            program: NORMALIZE,
-            kernel: "standardize",
-            dtype: x.dtype(),
-            sizes: &channels.map(|n| n as i64),
-            places: &[from, out.address(), moments.address()],
-        };
-        let grid = grid_of_rows(gpu, channels[1], channels[0] * channels[2]);
-        // SAFETY: these are the kernel's arguments, for so many elements.
-        unsafe { call.run(gpu, grid, Some(&eps)) };
-    }
-    let moments = Tensor::of_array(moments, Shape::new(&[channels[1], 2]));
-    Some((Tensor::of_array(out, x.layout.shape), moments))
-}
-
-/// The gradient of [`standardize`], whose result is `y`.
-#[track_caller]
-pub(crate) fn standardize_back(
-    y: &Tensor,
-    g: &Tensor,
-    moments: &Tensor,
-    channels: [usize; 3],
-    eps: f64,
-) -> Option<Tensor> {
-    const NAME: &str = "standardize_back";
-    let gpu = place(NAME, &[y, g, moments])?;
-    let ((_y, y_at), (_g, g_at)) = (in_rows(y)?, in_rows(g)?);
-    let (_moments, moments_at) = in_rows(moments)?;
-    let out = done(gpu.array(NAME, g.dtype(), g.numel()));
-    if g.numel() > 0 {
-        let call = Call {
-            program: NORMALIZE,
-            kernel: NAME,
-            dtype: g.dtype(),
-            sizes: &channels.map(|n| n as i64),
-            places: &[y_at, g_at, moments_at, out.address()],
-        };
-        let grid = grid_of_rows(gpu, channels[1], channels[0] * channels[2]);
-        // SAFETY: these are the kernel's arguments, for so many elements.
-        unsafe { call.run(gpu, grid, Some(&eps)) };
-    }
-    Some(Tensor::of_array(out, g.layout.shape))
 }
 
 /// Rows of a table by the numbers in `index`, of `i64` on the same GPU. A number that is no row
@@ -200,7 +135,7 @@ impl Sliding {
         }
         let call = Call { program: WINDOW, kernel, dtype, sizes: self, places };
         // SAFETY: these are the arguments of the kernels in `window.cu`, for so many elements.
-        unsafe { call.run(gpu, grid(gpu, count), None) };
+        unsafe { call.run(gpu, grid(gpu, count)) };
     }
 
     /// The means under the window.

@@ -7,6 +7,7 @@ mod convolution;
 mod elementwise;
 mod layers;
 mod matmul;
+mod normalize;
 mod optimizer;
 mod random;
 mod recurrence;
@@ -24,6 +25,7 @@ use crate::{
         Device,
         cuda::{self, CudaError, Gpu, Grid, Walk},
     },
+    dtype::DType,
     layout::Layout,
     shape::Shape,
     tensor::Tensor,
@@ -33,14 +35,15 @@ pub(crate) use attention::attend;
 pub(crate) use elementwise::{
     cast, choose, constant, copy, map, write, zip, zip_in_place,
 };
-pub(crate) use layers::{Sliding, rows_of, rows_of_back, standardize, standardize_back};
+pub(crate) use layers::{Sliding, rows_of, rows_of_back};
 pub(crate) use matmul::{affine, product};
-pub(crate) use optimizer::{Later, Rule, update};
+pub(crate) use normalize::{Weights, normalize};
+pub(crate) use optimizer::{Later, Rule, Updates, squares};
 pub(crate) use random::{Draw, PIECE, draw, draw_by_weight, draw_counts};
 pub(crate) use recurrence::recur_by_library;
 pub(crate) use recurrent::{Trace, recur, recur_back};
 pub(crate) use reduce::{Fold, fold};
-pub(crate) use rows::{cross_entropy, rows, rows_back};
+pub(crate) use rows::{Wanted, cross_entropy, cross_entropy_back, rows, rows_back};
 
 /// The GPU on which an operation's operands are, if they are on one and are no halves, for which
 /// there are no kernels but those that convert them.
@@ -142,16 +145,39 @@ pub(super) fn grid(gpu: &Gpu, count: usize) -> Grid {
     Grid { blocks: [blocks as u32, 1, 1], threads: [threads as u32, 1, 1], shared: 0 }
 }
 
-/// A grid in which a row of a block's threads takes each of `rows` rows of `length` elements:
-/// a warp for short ones, a block for long ones.
+/// A grid in which a row of a block's threads takes each of `rows` rows of `length` elements, four
+/// at a time: a warp or a part of one for short ones, a block for long ones.
 pub(super) fn grid_of_rows(gpu: &Gpu, rows: usize, length: usize) -> Grid {
-    let (along, side_by_side) = if length <= 1024 { (32, 4) } else { (256, 1) };
+    let along = match length {
+        0..=1024 => length.div_ceil(4).next_power_of_two().min(32),
+        _ => 256,
+    };
+    // At least a warp, and no more than there are rows for.
+    let side_by_side = (128 / along).min(rows.next_power_of_two()).max(32 / along).max(1);
     let blocks = rows.div_ceil(side_by_side).clamp(1, 4 * gpu.blocks() as usize);
     Grid {
         blocks: [blocks as u32, 1, 1],
-        threads: [along, side_by_side as u32, 1],
+        threads: [along as u32, side_by_side as u32, 1],
         shared: 0,
     }
+}
+
+/// Gives each row of a block's threads shared memory for `copies` of so many pieces of four
+/// elements that are computed with as `dtype` is, if there is enough; for how many pieces.
+pub(super) fn shared_for(
+    grid: &mut Grid,
+    pieces: usize,
+    copies: usize,
+    dtype: DType,
+) -> i64 {
+    // Of 48 KB, less what kernels have besides.
+    const MOST: usize = 46 << 10;
+    let bytes = copies * grid.threads[1] as usize * pieces * 4 * dtype.wide().size();
+    if bytes > MOST {
+        return 0;
+    }
+    grid.shared = bytes as u32;
+    if bytes > 0 { pieces as i64 } else { 0 }
 }
 
 /// The layout of elements one behind the other.

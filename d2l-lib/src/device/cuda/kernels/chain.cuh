@@ -5,12 +5,6 @@
 #define MAX_LEAVES 8
 #define MAX_STEPS 24
 
-// How many elements a thread has at a time.
-#define LANES 4
-
-// How elements are stored.
-enum Type { FLOAT, HALF, BRAIN, BOOL };
-
 // What a chain begins with: elements in memory, or, where there are none, one number for all.
 struct Leaf {
     const void *values;
@@ -38,20 +32,6 @@ struct Chain {
     u32 end;
 };
 
-// The code of a function by its name (FNV-1a), above that of every leaf.
-__device__ constexpr u32 code(const char *name) {
-    u32 hash = 0x811c9dc5u;
-    while (*name) hash = (hash ^ u32(u8(*name++))) * 0x01000193u;
-    return hash | 0x80000000u;
-}
-
-// The type in which a thread's elements are read and written at once.
-template <class T> struct Together;
-template <> struct Together<float> { typedef float4 Type; };
-template <> struct Together<F16> { typedef ushort4 Type; };
-template <> struct Together<BF16> { typedef ushort4 Type; };
-template <> struct Together<bool> { typedef uchar4 Type; };
-
 // Where element `i` of layout `n` is.
 __device__ i64 place(const Chain &chain, int n, i64 i) {
     const auto &walk = chain.walk;
@@ -74,49 +54,24 @@ __device__ i64 place(const Chain &chain, int n, i64 i) {
     return at + i * walk.step[n][0];
 }
 
-// An element by its bits, and back.
-template <class T> __device__ float number(float bits) { return bits; }
-template <class T> __device__ float number(u16 bits) { return widened(T{bits}); }
-template <class T> __device__ float number(u8 bits) { return bits; }
-__device__ inline float bits(float x, float) { return x; }
-__device__ inline u8 bits(float x, bool) { return x != 0; }
-__device__ inline u16 bits(float x, F16) { return rounded_f16(x).bits; }
-__device__ inline u16 bits(float x, BF16) { return rounded_bf16(x).bits; }
-
 // Elements `first ..` of a leaf.
 template <class T>
 __device__ void load(const Chain &chain, int n, i64 first, int count, float (&out)[LANES]) {
-    typedef decltype(bits(0.f, T())) Bits;
-    typedef typename Together<T>::Type All;
-    const Bits *values = static_cast<const Bits *>(chain.leaf[n].values);
-    if (chain.leaf[n].dense && count == LANES) {
-        All all = *reinterpret_cast<const All *>(values + chain.walk.start[n] + first);
-        out[0] = number<T>(all.x), out[1] = number<T>(all.y);
-        out[2] = number<T>(all.z), out[3] = number<T>(all.w);
-        return;
-    }
-#pragma unroll
-    for (int j = 0; j < LANES; ++j)
-        out[j] = j < count ? number<T>(values[place(chain, n, first + j)]) : 0;
+    const auto *values = static_cast<const typename Stored<T>::Bits *>(chain.leaf[n].values);
+    if (chain.leaf[n].dense && count == LANES)
+        return Stored<T>::read_all(values + chain.walk.start[n] + first, out);
+    EVERY_LANE out[j] = j < count ? Stored<T>::number(values[place(chain, n, first + j)]) : 0;
 }
 
 template <class T>
 __device__ void store(const Chain &chain, i64 first, int count, const float (&x)[LANES]) {
-    typedef decltype(bits(0.f, T())) Bits;
-    typedef typename Together<T>::Type All;
-    Bits *values = static_cast<Bits *>(const_cast<void *>(chain.result.values));
-    if (chain.result.dense && count == LANES) {
-        All all = {bits(x[0], T()), bits(x[1], T()), bits(x[2], T()), bits(x[3], T())};
-        // An assignment would become four.
-        __stcg(reinterpret_cast<All *>(values + chain.walk.start[MAX_LEAVES] + first), all);
-        return;
-    }
-#pragma unroll
-    for (int j = 0; j < LANES; ++j)
-        if (j < count) values[place(chain, MAX_LEAVES, first + j)] = bits(x[j], T());
+    auto *values =
+        static_cast<typename Stored<T>::Bits *>(const_cast<void *>(chain.result.values));
+    if (chain.result.dense && count == LANES)
+        return Stored<T>::write_all(values + chain.walk.start[MAX_LEAVES] + first, x);
+    EVERY_LANE if (j < count)
+        values[place(chain, MAX_LEAVES, first + j)] = Stored<T>::bits(x[j]);
 }
-
-#define EVERY_LANE _Pragma("unroll") for (int j = 0; j < LANES; ++j)
 
 // One, two, or three numbers are replaced by one: `top` is the last, and those below move up.
 #define MAP_FLOATS(name, expression)                                                             \

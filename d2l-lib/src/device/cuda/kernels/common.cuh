@@ -80,12 +80,6 @@ template <> struct Limits<float> {
 template <> struct Limits<double> {
     static __device__ double lowest() { return -double(__int_as_float(0x7f800000)); }
 };
-template <> struct Limits<i64> {
-    static __device__ i64 lowest() { return i64(u64(1) << 63); }
-};
-template <> struct Limits<u8> {
-    static __device__ u8 lowest() { return 0; }
-};
 
 template <class T> __device__ bool is_nan(T x) { return x != x; }
 
@@ -99,14 +93,12 @@ struct Plus {
 struct Greater {
     template <class T> __device__ T operator()(T a, T b) const { return greater(a, b); }
 };
-struct Smaller {
-    template <class T> __device__ T operator()(T a, T b) const { return smaller(a, b); }
-};
 
 // `value` of all threads of a row of the block (those with one `threadIdx.y`) joined; every one
-// of them gets the result. Rows of more than one warp need the block for themselves.
+// of them gets the result. Rows are as long as a power of 2; those of more than one warp need the
+// block for themselves.
 template <class T, class J> __device__ T join_row(T value, J join) {
-    for (int apart = WARP / 2; apart > 0; apart /= 2)
+    for (int apart = (blockDim.x < WARP ? blockDim.x : WARP) / 2; apart > 0; apart /= 2)
         value = join(value, T(__shfl_xor_sync(0xffffffffu, value, apart)));
     if (blockDim.x <= WARP) return value;
     __shared__ T warps[32];
@@ -115,6 +107,7 @@ template <class T, class J> __device__ T join_row(T value, J join) {
     if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = value;
     __syncthreads();
     value = warps[0];
+#pragma unroll 1
     for (int i = 1; i < count; ++i) value = join(value, warps[i]);
     return value;
 }

@@ -20,6 +20,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
 #define __restrict__
 #define __launch_bounds__(...)
 #define __grid_constant__
@@ -29,13 +30,19 @@ struct dim3 {
     unsigned x = 1, y = 1, z = 1;
 };
 
-struct float4 {
+struct alignas(16) float4 {
     float x, y, z, w;
 };
-struct ushort4 {
+struct alignas(16) double2 {
+    double x, y;
+};
+struct alignas(16) longlong2 {
+    long long x, y;
+};
+struct alignas(8) ushort4 {
     unsigned short x, y, z, w;
 };
-struct uchar4 {
+struct alignas(4) uchar4 {
     unsigned char x, y, z, w;
 };
 
@@ -181,6 +188,8 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
 }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 using std::isnan;
+// Of `float` one in `float`, as on a GPU.
+using std::sqrt;
 
 #define EXPORT(name)                                                                             \
     extern "C" __attribute__((visibility("default"))) bool launch_##name(                        \
