@@ -19,8 +19,16 @@ RUST = {
     "fn": "fn f{i}(x: i32) -> i32 {{ x + {i} }}",
     "struct": "#[derive(Clone, Debug)] struct S{i} {{ x: i32 }}",
 }
+TENSORS = {
+    "tensor": "Tensor::arange(0.0..{i}.0).exp().sum()",
+    "compare": "Tensor::arange(0.0..{i}.0).pow(2).gt(1.0)",
+    "pick": "let y{i} = Tensor::ones([2, 3]); y{i}.set((.., 1), {i}.0); y{i}.i(&y{i}.eq(1.0))",
+    "model": "sequential![nn::Linear::new(4, {i}), nn::Relu].forward(&Tensor::ones([2, 4]))",
+    "epoch": "for b in &data::DataLoader::new([&Tensor::ones([{i}, 2])], 4) {{ b[0].sum(); }}",
+    "plot": "d2l::plot::Figure::new().line([0, 1], [0, {i}])",
+}
 CELLS = {
-    "d2l": RUST | {"tensor": "Tensor::arange(0.0..{i}.0).exp().sum()"},
+    "d2l": RUST | TENSORS,
     "rust": RUST,
     "python3": {
         "1+1": "1+1",

@@ -281,6 +281,10 @@ impl ExactSizeIterator for Batches<'_> {}
 pub struct Batch(Vec<Tensor>);
 
 impl Batch {
+    fn of(tensors: &[&Tensor]) -> Batch {
+        Batch(tensors.iter().copied().cloned().collect())
+    }
+
     /// How many examples it holds.
     ///
     /// # Panics
@@ -382,7 +386,7 @@ impl Index<usize> for Batch {
 
 impl<const N: usize> From<[&Tensor; N]> for Batch {
     fn from(tensors: [&Tensor; N]) -> Batch {
-        Batch(tensors.into_iter().cloned().collect())
+        Batch::of(&tensors)
     }
 }
 

@@ -39,23 +39,23 @@ pub trait Module: Any + Send + Sync {
     /// All parameters that training changes, here and in the modules inside, named by their
     /// path: `"hidden.weight"`. Tied ones are listed once.
     fn parameters(&self) -> Parameters {
-        trained(&self.parts())
+        trained(self.parts())
     }
 
     /// What a file needs to hold to restore the module: parameters and buffers.
     fn state(&self) -> Parameters {
-        self.parts().collect()
+        all(self.parts())
     }
 
     /// From now on behaves as in training: dropout drops, batch norm uses the batch. New
     /// modules do.
     fn train(&self) {
-        self.parts().set_training(true);
+        set_training(self.parts(), true);
     }
 
     /// From now on behaves as in use.
     fn eval(&self) {
-        self.parts().set_training(false);
+        set_training(self.parts(), false);
     }
 
     /// Takes all parameters and buffers to `device`, with their gradients; those of layers that
@@ -74,7 +74,7 @@ pub trait Module: Any + Send + Sync {
     /// ```
     #[track_caller]
     fn to_device(&self, device: Device) {
-        move_all(&self.state(), device);
+        move_all(self.state(), device);
     }
 
     /// The name of the type, without path: `"Linear"`.
@@ -83,15 +83,23 @@ pub trait Module: Any + Send + Sync {
     }
 }
 
-// What every type of module has by default is compiled here, not anew for each type.
+// What every type of module has by default is compiled here, not anew for each type; so are its
+// ends, as these functions take what they get.
 
-#[inline(never)]
-fn trained(parts: &Parts<'_>) -> Parameters {
-    parts.collect().filtered(Parameter::is_trained)
+fn trained(parts: Parts<'_>) -> Parameters {
+    all(parts).filtered(Parameter::is_trained)
+}
+
+fn all(parts: Parts<'_>) -> Parameters {
+    parts.collect()
+}
+
+fn set_training(parts: Parts<'_>, training: bool) {
+    parts.set_training(training);
 }
 
 #[track_caller]
-fn move_all(state: &Parameters, device: Device) {
+fn move_all(state: Parameters, device: Device) {
     for (_, parameter) in state.iter() {
         parameter.to_device(device);
     }
