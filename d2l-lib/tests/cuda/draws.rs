@@ -55,7 +55,7 @@ fn draws_by_weight() {
 
 #[test]
 fn draws_of_counts() {
-    let rates = tensor([0.0, 0.3, 4.0, 9.9, 10.0, 33.0, 700.0, 1e6, 1e12]);
+    let rates = tensor([0.0, 0.3, 4.0, 9.9, 10.0, 33.0, 700.0, 1e6, 1e9]);
     let many = (numbers(&[40, 9], 0.3) + 2.0).relu() * rates;
     for rates in [many.clone(), many.t(), many.i((.., ..0)), many.i((1.., 2..5))] {
         agree("poisson", &rates, Tensor::poisson);

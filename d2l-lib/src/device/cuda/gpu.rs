@@ -17,7 +17,7 @@ use super::{
     },
     error::CudaError,
     recording::{self, Cells, Operation, Packed},
-    recurrence::{Needs, Recurrence, Scene},
+    recurrence::{Needs, Recurrence, Scene, Way},
 };
 use crate::dtype::DType;
 
@@ -380,8 +380,8 @@ impl Gpu {
         self.told(operation, self.driver.needs(recurrence))
     }
 
-    /// Queues recurrent layers by a library; whether there is one that does this, and memory for
-    /// so many bytes of room.
+    /// Queues recurrent layers by a library; whether there is one that does this, and on the way
+    /// there memory for so many bytes of room. On the way back nobody else can do it.
     ///
     /// # Safety
     /// As for [`Driver::recur`].
@@ -392,9 +392,11 @@ impl Gpu {
         at: &Scene,
         bytes: usize,
     ) -> Result<bool, CudaError> {
-        let Some(array) = self.spare(operation, DType::U8, bytes)? else {
-            return Ok(false);
+        let array = match at.way {
+            Way::There { .. } => self.spare(operation, DType::U8, bytes)?,
+            Way::Back { .. } => Some(self.array(operation, DType::U8, bytes)?),
         };
+        let Some(array) = array else { return Ok(false) };
         let room = array.region();
         // SAFETY: the caller answers for the scene; the room goes back when all is queued.
         let done = unsafe { self.driver.recur(recurrence, at, room) };
@@ -542,7 +544,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        device::cuda::{Factor, Pass, Way, mock::Mock, program},
+        device::cuda::{Factor, Pass, mock::Mock, program},
         ops::recurrent::Kind,
     };
 
@@ -658,8 +660,12 @@ mod tests {
         unsafe { gpu.convolve("conv2d", &convolution, &at) }
     }
 
-    /// One way through a recurrent layer, if there is a library for it.
+    /// The way there through a recurrent layer, if there is a library for it.
     fn recur(gpu: &'static Gpu) -> Result<bool, CudaError> {
+        recur_by(gpu, Way::There { last: [0; 2] })
+    }
+
+    fn recur_by(gpu: &'static Gpu, way: Way) -> Result<bool, CudaError> {
         let recurrence = Recurrence {
             kind: Kind::Lstm,
             dtype: DType::F32,
@@ -678,7 +684,7 @@ mod tests {
             first: [0; 2],
             weights: 0,
             trace: Region { at: 0, bytes: 0 },
-            way: Way::There { last: [0; 2] },
+            way,
         };
         let Some(needs) = gpu.needs("lstm", &recurrence)? else { return Ok(false) };
         // SAFETY: the mock looks at nothing of the scene.
@@ -725,6 +731,11 @@ mod tests {
         assert_eq!(*mock.products.lock().unwrap(), [Region { at: 0, bytes: 0 }]);
         assert_eq!((convolve(gpu), recur(gpu)), (Ok(false), Ok(false)));
         assert!(mock.convolutions.lock().unwrap().is_empty());
+        // No kernels take the way back.
+        let back =
+            Way::Back { outputs: 0, last: [0; 2], inputs: 0, first: [0; 2], weights: 0 };
+        let error = recur_by(gpu, back).unwrap_err();
+        assert!(matches!(error, CudaError::OutOfMemory { .. }), "{error}");
         assert!(mock.recurrences.lock().unwrap().is_empty());
         assert!(gpu.array("add", DType::U8, 1 << 20).is_ok(), "all of it can be had");
     }

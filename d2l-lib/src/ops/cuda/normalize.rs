@@ -111,7 +111,8 @@ pub(crate) fn normalize(
         x: own(x),
         weight: own_weight,
         bias: own_bias,
-        moments: moments.clone(),
+        // Whoever has the results may write there.
+        moments: moments.saved(),
         lengths,
         weights,
         eps,

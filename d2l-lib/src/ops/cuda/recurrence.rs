@@ -123,11 +123,10 @@ impl Layers {
         [Some(make(0)), (self.sizes.kind == Kind::Lstm).then(|| make(1))]
     }
 
-    /// All weights where the library wants them, if there is memory for that.
+    /// Brings all weights to where the library wants them.
     #[track_caller]
-    fn pack(&self, inputs: &[Tensor]) -> Option<Array> {
+    fn pack(&self, inputs: &[Tensor], packed: &Array) {
         let Needs { weights, blocks, .. } = &self.needs;
-        let packed = done(self.gpu.spare(self.op, self.sizes.dtype, *weights))?;
         if blocks.iter().map(|block| block.count).sum::<usize>() < *weights {
             done(packed.zero(self.op));
         }
@@ -137,7 +136,6 @@ impl Layers {
             let elements = weight.storage.on_gpu().expect(ON_GPU);
             done(packed.copy_part(block.to, &elements, from, block.count));
         }
-        Some(packed)
     }
 
     /// Weight number `i` of what the library has packed.
@@ -163,7 +161,8 @@ impl Layers {
         let Layers { op, gpu, sizes, with_state, .. } = self;
         // What is left for the way back stays until then.
         let trace = done(gpu.spare(op, DType::U8, self.needs.trace))?;
-        let packed = self.pack(&inputs)?;
+        let packed = done(gpu.spare(op, sizes.dtype, self.needs.weights))?;
+        self.pack(&inputs, &packed);
         let read = self.read(&inputs)?;
         let out = self.array(sizes.length(with_state));
         let last = self.for_states(|i| out.address_of(sizes.last_at()[i]));
@@ -203,8 +202,8 @@ impl Layers {
         needs: &[bool],
     ) -> Vec<Option<Tensor>> {
         let Layers { op, gpu, sizes, .. } = *self;
-        let packed =
-            self.pack(inputs).expect("so much memory was there on the way there");
+        let packed = self.array(self.needs.weights);
+        self.pack(inputs, &packed);
         let read = self.read(inputs).expect(ON_GPU);
         let [(_out, out_at), (_g, g_at)] = [out, g].map(|x| aligned(x).expect(ON_GPU));
         let nothing = (!self.with_state).then(|| self.zeros(sizes.states()));

@@ -3,6 +3,7 @@
 
 use crate::engine::{EngineConfig, EngineError, PreludeCrate};
 use std::fs::File;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -162,7 +163,15 @@ fn prepare_prelude(
         // The name of a dylib says nothing of its source: crates of one name, from here and from
         // elsewhere, overwrite each other's. So one at a time is built, and from its source.
         let alone = File::create(target.join("prelude.lock"))?;
-        alone.lock()?;
+        let without_locks = |error: &Error| {
+            error.kind() == ErrorKind::Unsupported
+                || error.raw_os_error() == Some(libc::ENOLCK)
+        };
+        match alone.lock() {
+            // Some file systems have none; then two builders at once are hoped against.
+            Err(error) if without_locks(&error) => {}
+            locked => locked?,
+        }
         if !folder.join(&library).is_file() {
             let _ = std::fs::remove_file(target.join("release/deps").join(&library));
             build_folder(&folder, |fresh| {
