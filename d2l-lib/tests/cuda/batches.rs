@@ -24,11 +24,18 @@ fn in_use(gpu: Device) -> usize {
 }
 
 /// The threads of this process that collect batches; nothing is known where there is no `/proc`.
+/// One that has ended may be listed for a moment: its flags (see `proc(5)`) say that it exits.
 fn collectors() -> usize {
+    const EXITING: u64 = 4;
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return 0 };
-    let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm"));
-    let names = threads.filter_map(|thread| name(thread.ok()?).ok());
-    names.filter(|name| name.trim() == "d2l-batches").count()
+    let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat"));
+    let stats = threads.filter_map(|thread| stat(thread.ok()?).ok());
+    let works = |stat: &String| {
+        let Some((_, rest)) = stat.split_once("(d2l-batches) ") else { return false };
+        let flags = rest.split(' ').nth(6).expect("flags").parse::<u64>();
+        flags.expect("a number") & EXITING == 0
+    };
+    stats.filter(works).count()
 }
 
 /// Inputs of some axes and labels.

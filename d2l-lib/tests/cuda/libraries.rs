@@ -8,7 +8,7 @@ use std::process::Command;
 
 use d2l::{AxisIndex, Replay, nn::Module, prelude::*};
 
-use super::{agree_on, gpu, numbers};
+use super::{agree_on, alone, gpu, numbers};
 
 /// GPUs with and without libraries, as far as there are any.
 pub(super) fn gpus() -> Vec<Device> {
@@ -104,6 +104,7 @@ fn halves_are_added_in_f32_and_rounded_once() {
         let is_rounded = rounded.to_dtype(DType::F32).ne(&exact).any();
         assert!(is_rounded || dtype == DType::F16, "bf16 cannot hold all of these sums");
         for gpu in gpus() {
+            let _alone = alone();
             let [a, b, bias] = [&a, &b, &bias].map(|x| x.to_dtype(dtype).to_device(gpu));
             assert_eq!(
                 a.matmul(&b).to_vec_f64(),
@@ -226,6 +227,7 @@ fn convolutions_of_halves_are_added_in_f32() {
     let exact = run(&x, &w);
     for dtype in [DType::BF16, DType::F16] {
         for gpu in gpus() {
+            let _alone = alone();
             let [x, w] = [&x, &w].map(|x| x.to_dtype(dtype).to_device(gpu));
             for (made, exact) in run(&x, &w).iter().zip(&exact) {
                 assert_eq!(made.dtype(), dtype);
@@ -259,6 +261,7 @@ fn products_and_convolutions_are_replayed() {
     let (w, v, b) =
         (numbers(&[3, 2, 3, 3], 0.1), numbers(&[4, 108], 0.5), numbers(&[4], 0.9));
     for gpu in gpus() {
+        let _alone = alone();
         let leaf = |x: &Tensor| x.detach().to_device(gpu).requires_grad();
         let (w, v, b) = (leaf(&w), leaf(&v), leaf(&b));
         let x = numbers(&[5, 2, 6, 6], 0.0).to_device(gpu);

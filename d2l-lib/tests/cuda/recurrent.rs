@@ -186,6 +186,7 @@ fn recurrent_layers_of_halves() {
         let wide: Vec<Tensor> = inputs.iter().map(|x| x.to_dtype(DType::F32)).collect();
         let expected = run(kind, &wide);
         for gpu in gpus() {
+            let _alone = alone();
             let inputs: Vec<Tensor> = inputs.iter().map(|x| x.to_device(gpu)).collect();
             for (i, (its, own)) in run(kind, &inputs).iter().zip(&expected).enumerate() {
                 assert_eq!((its.dtype(), its.device()), (dtype, gpu));
@@ -203,6 +204,7 @@ fn recurrent_layers_of_halves() {
 #[test]
 fn a_library_rounds_the_states_of_halves_each_time() {
     let [with, without] = gpus()[..] else { return };
+    let _alone = alone();
     let sizes = Sizes { layers: 1, ways: 1, times: 6, count: 3 };
     let inputs = Kind::Gru.inputs(sizes, DType::BF16);
     let on = |gpu: Device, dtype: DType| {
