@@ -98,23 +98,6 @@ impl Ahead {
         Some(ahead)
     }
 
-    /// The next batch; there must be one.
-    #[track_caller]
-    pub(super) fn next(&mut self) -> Vec<Tensor> {
-        if self.ordered == 0 {
-            // There was no memory before; the batch that was last handed out may be gone now.
-            done(self.order());
-        }
-        let Ok(collected) = self.batches.recv() else { self.fail() };
-        let mut tensors = Vec::with_capacity(self.tensors.len());
-        for (arriving, shape) in done(collected) {
-            tensors.push(Tensor::of_array(done(arriving.arrive("to_device")), shape));
-        }
-        self.ordered -= 1;
-        self.order_more();
-        tensors
-    }
-
     /// Orders batches as long as there is memory for them.
     fn order_more(&mut self) {
         while self.ordered < AHEAD && self.rows.len() > 0 && self.order().is_ok() {}
@@ -171,7 +154,18 @@ pub(super) trait Coming: fmt::Debug + Send {
 impl Coming for Ahead {
     #[track_caller]
     fn next(&mut self) -> Vec<Tensor> {
-        self.next()
+        if self.ordered == 0 {
+            // There was no memory before; the batch that was last handed out may be gone now.
+            done(self.order());
+        }
+        let Ok(collected) = self.batches.recv() else { self.fail() };
+        let mut tensors = Vec::with_capacity(self.tensors.len());
+        for (arriving, shape) in done(collected) {
+            tensors.push(Tensor::of_array(done(arriving.arrive("to_device")), shape));
+        }
+        self.ordered -= 1;
+        self.order_more();
+        tensors
     }
 }
 

@@ -151,16 +151,19 @@ fn save(x: &Tensor, path: &Path) -> Result<(), FileError> {
     write(path, &to_npy(x).map_err(wrong)?)
 }
 
-fn load(path: &Path) -> Result<Tensor, FileError> {
+/// What `parse` finds in the bytes of a file.
+fn read<T>(path: &Path, parse: fn(&[u8]) -> Result<T, String>) -> Result<T, FileError> {
     let bytes = fs::read(path).map_err(FileError::io(path))?;
-    let wrong = |problem| FileError::format(&path.display().to_string(), problem);
-    from_npy(&bytes).map_err(wrong)
+    parse(&bytes)
+        .map_err(|problem| FileError::format(&path.display().to_string(), problem))
+}
+
+fn load(path: &Path) -> Result<Tensor, FileError> {
+    read(path, from_npy)
 }
 
 fn load_named(path: &Path) -> Result<BTreeMap<String, Tensor>, FileError> {
-    let bytes = fs::read(path).map_err(FileError::io(path))?;
-    let wrong = |problem| FileError::format(&path.display().to_string(), problem);
-    from_safetensors(&bytes).map_err(wrong)
+    read(path, from_safetensors)
 }
 
 /// The elements, row after row, little-endian.

@@ -123,6 +123,17 @@ fn a_value_that_somebody_holds_stays_as_it_was() {
     assert_eq!(w.to_vec(), [0.0; 5]);
 }
 
+/// A step by the gradients of a loss in which each parameter meets the first elements of `x`.
+fn step_by(all: &[Tensor], x: &Tensor, rule: &mut AdamW) -> Tensor {
+    let sums = all.iter().map(|w| (w * x.i(..w.numel())).sum().reshape([1]));
+    let sums: Vec<Tensor> = sums.collect();
+    let loss = Tensor::cat(&sums.iter().collect::<Vec<_>>(), 0).sum();
+    rule.zero_grad();
+    loss.backward();
+    rule.step();
+    loss
+}
+
 #[test]
 fn replayed_steps_count_for_each_parameter() {
     let Some(gpu) = gpu() else { return };
@@ -132,15 +143,8 @@ fn replayed_steps_count_for_each_parameter() {
         let x = Tensor::zeros([9]).to_device(gpu);
         let mut rule =
             AdamW::new(all.clone(), 0.05).weight_decay_only(|name| name.ends_with('3'));
-        let mut step = Replay::new(if replays { gpu } else { Device::Cpu }, || {
-            let sums = all.iter().map(|w| (w * x.i(..w.numel())).sum().reshape([1]));
-            let sums: Vec<Tensor> = sums.collect();
-            let loss = Tensor::cat(&sums.iter().collect::<Vec<_>>(), 0).sum();
-            rule.zero_grad();
-            loss.backward();
-            rule.step();
-            loss
-        });
+        let device = if replays { gpu } else { Device::Cpu };
+        let mut step = Replay::new(device, || step_by(&all, &x, &mut rule));
         let mut losses: Vec<f64> = (0..7)
             .map(|i| {
                 x.copy_(&numbers(&[9], i as f64));
@@ -155,15 +159,7 @@ fn replayed_steps_count_for_each_parameter() {
             all.iter().step_by(4).for_each(|w| (w * w).sum().backward());
             rule.step();
             x.copy_(&numbers(&[9], i as f64 + 0.5));
-            let mut step = Replay::new(if replays { gpu } else { Device::Cpu }, || {
-                let sums = all.iter().map(|w| (w * x.i(..w.numel())).sum().reshape([1]));
-                let sums: Vec<Tensor> = sums.collect();
-                let loss = Tensor::cat(&sums.iter().collect::<Vec<_>>(), 0).sum();
-                rule.zero_grad();
-                loss.backward();
-                rule.step();
-                loss
-            });
+            let mut step = Replay::new(device, || step_by(&all, &x, &mut rule));
             losses.extend((0..5).map(|_| step.run().item()));
             assert_eq!(step.is_replayed(), replays, "{:?}", step.obstacle());
         }

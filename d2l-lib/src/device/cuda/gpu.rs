@@ -543,10 +543,7 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
-    use crate::{
-        device::cuda::{Factor, Pass, mock::Mock, program},
-        ops::recurrent::Kind,
-    };
+    use crate::device::cuda::{Factor, Pass, mock::Mock, program};
 
     /// A GPU of which the test keeps the driver.
     fn mocked(total: usize) -> (&'static Gpu, Arc<Mock>) {
@@ -666,18 +663,7 @@ mod tests {
     }
 
     fn recur_by(gpu: &'static Gpu, way: Way) -> Result<bool, CudaError> {
-        let recurrence = Recurrence {
-            kind: Kind::Lstm,
-            dtype: DType::F32,
-            tf32: false,
-            layers: 1,
-            ways: 1,
-            times: 2,
-            count: 1,
-            inputs: 1,
-            hiddens: 1,
-            trains: false,
-        };
+        let recurrence = Recurrence::small();
         let scene = Scene {
             inputs: 0,
             outputs: 0,

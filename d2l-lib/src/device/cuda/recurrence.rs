@@ -89,6 +89,25 @@ impl Recurrence {
     }
 }
 
+#[cfg(test)]
+impl Recurrence {
+    /// Two layers both ways, for tests.
+    pub(super) fn small() -> Recurrence {
+        Recurrence {
+            kind: Kind::Lstm,
+            dtype: DType::F32,
+            tf32: false,
+            layers: 2,
+            ways: 2,
+            times: 7,
+            count: 3,
+            inputs: 5,
+            hiddens: 6,
+            trains: true,
+        }
+    }
+}
+
 /// Weights that lie in one piece.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Block {
@@ -676,21 +695,6 @@ impl Sizes {
 mod tests {
     use super::*;
 
-    fn small() -> Recurrence {
-        Recurrence {
-            kind: Kind::Lstm,
-            dtype: DType::F32,
-            tf32: false,
-            layers: 2,
-            ways: 2,
-            times: 7,
-            count: 3,
-            inputs: 5,
-            hiddens: 6,
-            trains: true,
-        }
-    }
-
     #[test]
     fn the_library_takes_what_it_is_told_and_needs_nothing_where_no_gpu_is() {
         let Some(library) = library::open(&dnn::NAMES) else { return };
@@ -702,7 +706,7 @@ mod tests {
             for (dtype, ways) in
                 [(DType::F32, 1), (DType::F64, 2), (DType::F16, 2), (DType::BF16, 1)]
             {
-                let recurrence = Recurrence { kind, dtype, ways, ..small() };
+                let recurrence = Recurrence { kind, dtype, ways, ..Recurrence::small() };
                 let sizes = Sizes::of(&recurrence).unwrap();
                 let mut objects = Objects::none();
                 // SAFETY: no object was made.
@@ -720,7 +724,7 @@ mod tests {
 
     #[test]
     fn what_the_library_cannot_count_is_not_for_it() {
-        let small = small();
+        let small = Recurrence::small();
         assert!(Sizes::of(&small).is_some_and(|sizes| sizes.outputs == 12));
         let large = [
             Recurrence { dtype: DType::I64, ..small },
@@ -736,7 +740,8 @@ mod tests {
 
     #[test]
     fn weights_go_in_as_few_pieces_as_the_library_allows() {
-        let gru = Recurrence { kind: Kind::Gru, layers: 1, ways: 1, ..small() };
+        let gru =
+            Recurrence { kind: Kind::Gru, layers: 1, ways: 1, ..Recurrence::small() };
         let apart = gru.blocks(|_, gate| Ok::<_, ()>([1000 * gate, 1000 * gate + 500]));
         assert_eq!(apart.unwrap().len(), 12, "one for each gate");
         // The matrix of the second gate stands behind that of the first.

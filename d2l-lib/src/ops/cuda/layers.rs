@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{copy, done, grid, place};
 use crate::{
     autograd::record,
-    device::cuda::{Arguments, Array, GATHER, Gpu, Grid, Kernel, Program, WINDOW},
+    device::cuda::{Arguments, Array, GATHER, Gpu, Grid, Kernel, WINDOW},
     dtype::DType,
     shape::Shape,
     tensor::Tensor,
@@ -17,28 +17,6 @@ pub(super) fn in_rows(x: &Tensor) -> Option<(Arc<Array>, u64)> {
     let elements = x.storage.on_gpu()?;
     let at = elements.address_of(x.layout.offset);
     Some((elements, at))
-}
-
-/// A kernel with a structure and some places in memory.
-struct Call<'a, S> {
-    program: Program,
-    kernel: &'static str,
-    dtype: DType,
-    sizes: &'a S,
-    places: &'a [u64],
-}
-
-impl<S: Copy> Call<'_, S> {
-    /// # Safety
-    /// As for [`Gpu::launch`].
-    #[track_caller]
-    unsafe fn run(&self, gpu: &Gpu, grid: Grid) {
-        let arguments = Arguments::new().with(self.sizes).with_all(self.places);
-        // SAFETY: the caller answers for the arguments.
-        done(unsafe {
-            gpu.launch(self.program, Kernel::of(self.kernel, self.dtype), grid, arguments)
-        });
-    }
 }
 
 /// Rows of a table by the numbers in `index`, of `i64` on the same GPU. A number that is no row
@@ -133,9 +111,10 @@ impl Sliding {
         if count == 0 {
             return;
         }
-        let call = Call { program: WINDOW, kernel, dtype, sizes: self, places };
+        let arguments = Arguments::new().with(self).with_all(places);
+        let grid = grid(gpu, count);
         // SAFETY: these are the arguments of the kernels in `window.cu`, for so many elements.
-        unsafe { call.run(gpu, grid(gpu, count)) };
+        done(unsafe { gpu.launch(WINDOW, Kernel::of(kernel, dtype), grid, arguments) });
     }
 
     /// The means under the window.

@@ -501,19 +501,7 @@ mod tests {
     #[test]
     fn weights_lie_as_the_library_has_them() {
         for (kind, weights, places) in ANSWERS {
-            let recurrence = Recurrence {
-                kind,
-                dtype: DType::F32,
-                tf32: false,
-                layers: 2,
-                ways: 2,
-                times: 7,
-                count: 3,
-                inputs: 5,
-                hiddens: 6,
-                trains: true,
-            };
-            let needs = needs(&recurrence);
+            let needs = needs(&Recurrence { kind, ..Recurrence::small() });
             assert_eq!(needs.weights, weights);
             assert_eq!(needs.blocks.len(), 16, "{kind:?}: all gates side by side");
             for block in &needs.blocks[..] {
